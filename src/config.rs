@@ -1,0 +1,1 @@
+//! Settings: flags, environment and `diagnose.toml` in one struct.

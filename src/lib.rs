@@ -1,0 +1,17 @@
+//! Incident diagnostics and runbook automation for self-hosted vLLM.
+//!
+//! Data flows one way: [`sources`] gather a [`evidence::bundle::Bundle`] and read it into
+//! [`evidence::Evidence`]; [`signals`] derive readings; [`runbook`] judges them; [`report`]
+//! renders the verdict. After evidence nothing blocks and nothing fails.
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod evidence;
+pub mod exit;
+pub mod report;
+pub mod runbook;
+pub mod signals;
+pub mod sources;
+pub mod stats;
+pub mod unit;

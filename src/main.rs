@@ -1,0 +1,3 @@
+//! The `diagnose` command.
+
+fn main() {}

@@ -1,0 +1,325 @@
+//! The frozen public report, version 1. Inner types never leak into it; fields are only added.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    evidence::{SourceStatus, Target},
+    runbook::{Fix, Severity},
+    unit::Unit,
+};
+
+/// The report, version 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// Always 1.
+    pub schema_version: u32,
+    /// The tool that wrote it.
+    pub tool: Tool,
+    /// The runbook's id, or `sweep`.
+    pub command: String,
+    /// What was diagnosed.
+    pub target: Target,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What was asked, what was answered, what could not be looked at.
+    pub coverage: Coverage,
+    /// Times compared, RFC 3339 UTC.
+    pub window: WindowTimes,
+    /// When it began.
+    pub onset: Option<OnsetTime>,
+    /// Whom it hurt.
+    pub impact: Option<Impact>,
+    /// Symptoms that hold.
+    pub symptoms: Vec<SymptomFound>,
+    /// Causes: supported, then not examinable, then refuted.
+    pub causes: Vec<CauseFound>,
+    /// The steps walked.
+    pub path: Vec<PathStep>,
+    /// Events around the onset.
+    pub timeline: Vec<TimelineEntry>,
+    /// Mean latency of finished requests, by part.
+    pub decomposition: Vec<Part>,
+    /// Every reading.
+    pub readings: Vec<ReadingRow>,
+    /// The decisive signals over time.
+    pub series: Vec<SeriesRow>,
+    /// How each source answered.
+    pub sources: Vec<SourceStatus>,
+}
+
+/// Name and version of the tool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Tool {
+    /// `diagnose`.
+    pub name: String,
+    /// Version.
+    pub version: String,
+}
+
+/// The verdict over all findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Enough was looked at, and nothing is wrong.
+    Healthy,
+    /// Something is wrong.
+    Degraded,
+    /// Users are failing.
+    Critical,
+    /// Too little could be looked at.
+    Inconclusive,
+}
+
+/// How much of what was asked could be answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Coverage {
+    /// Checks answered yes or no.
+    pub answered: u32,
+    /// Checks whose source was asked.
+    pub asked: u32,
+    /// What could not be looked at.
+    pub missing: Vec<Gap>,
+}
+
+/// Something that could not be looked at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Gap {
+    /// What.
+    pub what: String,
+    /// Why, and what to do about it.
+    pub why: String,
+}
+
+/// Times compared, RFC 3339 UTC.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WindowTimes {
+    /// Start of the time judged.
+    pub from: Option<String>,
+    /// End of the time judged.
+    pub to: Option<String>,
+    /// Start of the baseline.
+    pub baseline_from: Option<String>,
+    /// End of the baseline.
+    pub baseline_to: Option<String>,
+}
+
+/// When the incident began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OnsetTime {
+    /// RFC 3339 UTC.
+    pub at: String,
+    /// Half the width of the interval that holds it.
+    pub plus_minus_seconds: f64,
+}
+
+/// Whom it hurt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Impact {
+    /// Requests over the TTFT objective since the onset: a number, or an interval where the
+    /// objective lies inside a bucket.
+    pub requests_over_objective: Number,
+    /// Requests answered since the onset.
+    pub requests: f64,
+    /// The objective, seconds.
+    pub objective_seconds: f64,
+    /// Since when, RFC 3339 UTC.
+    pub since: String,
+    /// The same by model.
+    pub per_model: Vec<ModelImpact>,
+}
+
+/// Impact on one model's requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelImpact {
+    /// Served model name.
+    pub model: String,
+    /// Requests over the objective.
+    pub requests_over_objective: Number,
+    /// Requests answered.
+    pub requests: f64,
+}
+
+/// A number, or an interval where no single number is known.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Number {
+    /// One number.
+    Point(f64),
+    /// An interval; an absent `hi` means unbounded.
+    Interval {
+        /// Lower end.
+        lo: f64,
+        /// Upper end.
+        hi: Option<f64>,
+    },
+}
+
+/// A symptom that holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SymptomFound {
+    /// The signal.
+    pub signal: String,
+    /// Over the incident.
+    pub now: Option<Number>,
+    /// Over the baseline.
+    pub baseline: Option<Number>,
+    /// Unit of both.
+    pub unit: Unit,
+    /// The threshold it crossed.
+    pub threshold: Option<f64>,
+    /// How bad.
+    pub severity: Severity,
+    /// One sentence.
+    pub statement: String,
+}
+
+/// What became of a cause.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// p ≥ 0.5, and a decisive check says yes.
+    Supported,
+    /// A check it needs could not be answered.
+    NotExaminable,
+    /// The evidence speaks against it, or nothing speaks for it.
+    Refuted,
+}
+
+/// A cause with its evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CauseFound {
+    /// Stable id.
+    pub id: String,
+    /// Family.
+    pub family: String,
+    /// Title.
+    pub title: String,
+    /// What became of it.
+    pub status: Status,
+    /// Calibrated probability, `0..1`.
+    pub probability: f64,
+    /// Severity when supported.
+    pub severity: Severity,
+    /// The claim, one sentence.
+    pub claim: String,
+    /// Sentences that speak for it.
+    #[serde(rename = "for")]
+    pub in_favour: Vec<Evidenced>,
+    /// Sentences that speak against it.
+    pub against: Vec<Evidenced>,
+    /// What could not be looked at.
+    pub missing: Vec<Gap>,
+    /// The check that would decide between it and its nearest rival.
+    pub decided_by: Option<String>,
+    /// Supported causes that follow from it.
+    pub leads_to: Vec<String>,
+    /// The supported cause that this one is a consequence of.
+    pub consequence_of: Option<String>,
+    /// How often this verdict was right on labelled incidents.
+    pub track_record: Option<String>,
+    /// What to do, safest first.
+    pub fixes: Vec<Fix>,
+}
+
+/// A sentence with the check and the value it rests on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidenced {
+    /// Id of the check.
+    pub check: String,
+    /// What its answer means.
+    pub text: String,
+    /// The values it rests on.
+    pub because: String,
+}
+
+/// One step of the walk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PathStep {
+    /// The runbook.
+    pub runbook: String,
+    /// The step.
+    pub step: String,
+    /// The check asked.
+    pub check: String,
+    /// The question in words.
+    pub question: String,
+    /// The answer.
+    pub answer: AnswerWord,
+    /// The values it rests on, or what is missing.
+    pub because: String,
+    /// Where it led, in words, at the end of the walk.
+    pub conclusion: Option<String>,
+}
+
+/// Yes, no, or unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum AnswerWord {
+    Yes,
+    No,
+    Unknown,
+}
+
+/// An event on the timeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TimelineEntry {
+    /// RFC 3339 UTC.
+    pub at: String,
+    /// Kind of event; `onset` for the onset itself.
+    pub kind: String,
+    /// One sentence.
+    pub text: String,
+    /// `before`, `at` or `after` the onset, or `unrelated` where there is none.
+    pub relation: String,
+}
+
+/// A part of the mean latency of finished requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Part {
+    /// `queue`, `prefill`, `decode`, `front-end residual`, `end to end` or `time to first token`.
+    pub part: String,
+    /// Milliseconds, mean over the requests counted.
+    pub ms: f64,
+    /// Requests counted.
+    pub n: f64,
+}
+
+/// A reading as a row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReadingRow {
+    /// The signal.
+    pub signal: String,
+    /// Over the incident.
+    pub now: Option<Number>,
+    /// Over the baseline.
+    pub baseline: Option<Number>,
+    /// `now / baseline` with its uncertainty.
+    pub change: Option<Number>,
+    /// Unit of `now` and `baseline`.
+    pub unit: Unit,
+    /// Observations behind `now`.
+    pub n: Option<f64>,
+    /// The source.
+    pub source: String,
+    /// Why `now` is absent.
+    pub missing: Option<String>,
+}
+
+/// A signal over time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SeriesRow {
+    /// The signal or metric.
+    pub signal: String,
+    /// Labels.
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// `[unix_seconds, value]`.
+    pub points: Vec<(f64, f64)>,
+}
+
+pub mod json;
+pub mod markdown;
+pub mod terminal;

@@ -1,0 +1,1 @@
+//! Finding mistakes in runbooks before an incident does.

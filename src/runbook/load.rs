@@ -1,0 +1,1 @@
+//! Reading runbooks, checks, causes and policy from the binary and from user directories.

@@ -1,0 +1,372 @@
+//! Judgement as data: runbooks, checks, causes and policy, read from YAML.
+
+pub mod expr;
+pub mod lint;
+pub mod load;
+pub mod rank;
+pub mod walk;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_saphyr::Spanned;
+
+/// How bad a finding is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// It explains; it never changes the verdict.
+    Info,
+    /// Degraded service.
+    Warning,
+    /// Users are failing.
+    Critical,
+}
+
+/// How much a check weighs. The words are the contract; their size is in nats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Weight {
+    /// Nothing.
+    None,
+    /// 0.5 nats.
+    Hint,
+    /// 1 nat.
+    Weak,
+    /// 2 nats.
+    Strong,
+    /// 3 nats.
+    Decisive,
+}
+
+/// One yes/no question, asked once and used by many causes and runbooks.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// Stable id, e.g. `prefix-cache-hit-ratio-low`.
+    #[schemars(with = "String")]
+    pub id: Spanned<String>,
+    /// The question, ending in a question mark.
+    pub question: String,
+    /// CEL over signals: `x` is now, `x_baseline` and `x_change` the other views,
+    /// `policy_x` a threshold of policy.yaml.
+    #[schemars(with = "String")]
+    pub when: Spanned<String>,
+    /// The signal group: within a cause, only the strongest check of a group counts.
+    pub group: Group,
+    /// What yes means.
+    pub yes: String,
+    /// What no means.
+    pub no: String,
+    /// Present where a yes is a symptom that users or operators would see.
+    #[serde(default)]
+    pub symptom: Option<Symptom>,
+}
+
+/// What makes a check a symptom: it opens the gate, and it is a finding by itself.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Symptom {
+    /// The signal shown.
+    #[schemars(with = "String")]
+    pub signal: Spanned<String>,
+    /// The threshold shown: a number, or the name of a policy entry.
+    #[serde(default)]
+    pub threshold: Option<Threshold>,
+    /// Severity when it holds.
+    pub severity: Severity,
+    /// CEL; when it holds too, the severity is critical.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub critical: Option<Spanned<String>>,
+    /// One sentence for the report; `{now}`, `{baseline}`, `{change}` and `{threshold}` are filled in.
+    pub statement: String,
+}
+
+/// A number, or the name of a policy entry that holds it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Threshold {
+    /// The number itself.
+    Number(f64),
+    /// Name in policy.yaml.
+    Policy(String),
+}
+
+/// Groups of signals that tell the same thing.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Group {
+    Latency,
+    Queue,
+    Arrivals,
+    PromptSize,
+    PromptTail,
+    OutputSize,
+    CachedStock,
+    CacheMode,
+    CeilingSlots,
+    CeilingKv,
+    CeilingBatchTokens,
+    Preemption,
+    StepCost,
+    PrefillCost,
+    Refusals,
+    Aborts,
+    Restart,
+    Config,
+    Host,
+    Gpu,
+    Adapter,
+    Replica,
+    Deploy,
+    Cloud,
+    Outage,
+    Traffic,
+}
+
+/// A claim about why.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cause {
+    /// Stable id.
+    #[schemars(with = "String")]
+    pub id: Spanned<String>,
+    /// Causes of a family share a first fix.
+    pub family: String,
+    /// Short title.
+    pub title: String,
+    /// The claim, one sentence.
+    pub claim: String,
+    /// Severity when supported.
+    pub severity: Severity,
+    /// All must be Yes. A No refutes; an Unknown makes the cause not examinable.
+    #[serde(default)]
+    pub requires: Vec<Item>,
+    /// At least one must be Yes.
+    pub decisive: Vec<Item>,
+    /// Each adds to the score.
+    #[serde(default)]
+    pub supports: Vec<Item>,
+    /// A Yes here takes away from the score.
+    #[serde(default)]
+    pub against: Vec<Item>,
+    /// Signal groups this cause explains: struck for all others once it is found.
+    #[serde(default)]
+    pub explains: Vec<Group>,
+    /// Causes that follow from this one.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub leads_to: Vec<Spanned<String>>,
+    /// The check that separates it from its nearest rival.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub decided_by: Option<Spanned<String>>,
+    /// The specific mechanism is named before the driver behind it.
+    #[serde(default)]
+    pub rank: Rank,
+    /// What to do, safest first.
+    #[serde(default)]
+    pub fixes: Vec<Fix>,
+}
+
+/// Whether a cause is the mechanism that hurts or the driver behind one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rank {
+    /// The specific mechanism: KV, preemption, configuration, refusals.
+    #[default]
+    Mechanism,
+    /// What drives the load: arrivals, prompts, outputs.
+    Driver,
+}
+
+/// A check with its weight.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Item {
+    /// Id of the check.
+    #[schemars(with = "String")]
+    pub check: Spanned<String>,
+    /// Weight of a Yes.
+    pub weight: Weight,
+    /// Weight of a No, against.
+    #[serde(default = "no_weight")]
+    pub no: Weight,
+}
+
+fn no_weight() -> Weight {
+    Weight::None
+}
+
+/// Something to do about a cause.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fix {
+    /// Kind of action, from a closed set that tools may read.
+    pub action: Action,
+    /// What to do, one sentence.
+    pub text: String,
+    /// The exact command or setting, where there is one.
+    #[serde(default)]
+    pub command: Option<String>,
+    /// What it may cost.
+    pub risk: Risk,
+    /// What to expect.
+    pub effect: String,
+    /// How to take it back.
+    pub undo: String,
+}
+
+/// Kinds of action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Action {
+    Observe,
+    RollBackPrompt,
+    ChangePrompt,
+    LimitTraffic,
+    ScaleOut,
+    ChangeFlag,
+    RestartEngine,
+    RollBackRelease,
+    FixClient,
+    FixGateway,
+    FreeHost,
+    ReplaceHost,
+}
+
+/// What an action may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    /// Nothing is interrupted.
+    Safe,
+    /// The server restarts.
+    Restart,
+    /// Less is served meanwhile, or more is paid.
+    Capacity,
+    /// State may be lost.
+    Data,
+}
+
+/// One symptom's decision tree, as an engineer walks it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Runbook {
+    /// Stable id; also the command: `diagnose <id>`.
+    #[schemars(with = "String")]
+    pub id: Spanned<String>,
+    /// Title.
+    pub title: String,
+    /// What users report, one sentence each.
+    pub symptoms: Vec<String>,
+    /// Checks (with a `symptom` block) that say whether this runbook's symptom holds.
+    #[schemars(with = "Vec<String>")]
+    pub gate: Vec<Spanned<String>>,
+    /// First step.
+    #[schemars(with = "String")]
+    pub start: Spanned<String>,
+    /// Steps by name.
+    pub steps: BTreeMap<String, Step>,
+    /// Causes that this runbook ranks. Empty: all.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub causes: Vec<Spanned<String>>,
+    /// Its own tests.
+    #[serde(default)]
+    pub tests: Vec<Test>,
+}
+
+/// One step: a check and where each answer leads.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Id of the check asked.
+    #[schemars(with = "String")]
+    pub check: Spanned<String>,
+    /// Where a Yes leads.
+    pub then: Next,
+    /// Where a No leads.
+    #[serde(rename = "else")]
+    pub otherwise: Next,
+    /// Where an Unknown leads.
+    pub unknown: Next,
+}
+
+/// Where an answer leads. Exactly one field is set.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Next {
+    /// Another step.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub goto: Option<Spanned<String>>,
+    /// A cause.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub cause: Option<Spanned<String>>,
+    /// The end, with a sentence.
+    #[serde(default)]
+    pub done: Option<String>,
+}
+
+/// A test inside a runbook: given readings, the expected path and causes.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Test {
+    /// What is tested.
+    pub name: String,
+    /// Variables as CEL sees them (`x`, `x_baseline`, `x_change`). All else is missing.
+    pub given: BTreeMap<String, f64>,
+    /// What must come out.
+    pub expect: Expect,
+}
+
+/// Expectations of a test; absent ones are not checked.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// Steps walked.
+    #[serde(default)]
+    pub path: Option<Vec<String>>,
+    /// The first cause, supported.
+    #[serde(default)]
+    pub cause: Option<String>,
+    /// Causes that must not be supported.
+    #[serde(default)]
+    pub not: Vec<String>,
+}
+
+/// Everything that judges.
+#[derive(Debug, Clone, Default)]
+pub struct Library {
+    /// Runbooks by id.
+    pub runbooks: BTreeMap<String, Runbook>,
+    /// Checks by id.
+    pub checks: BTreeMap<String, Check>,
+    /// Causes by id.
+    pub causes: BTreeMap<String, Cause>,
+    /// Thresholds by name.
+    pub policy: BTreeMap<String, PolicyEntry>,
+}
+
+/// A threshold, with who set it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyEntry {
+    /// The number, in the base unit of its signal.
+    pub value: f64,
+    /// What it is for and where it comes from.
+    pub about: String,
+    /// Whether the user set it (the shipped file never does).
+    #[serde(skip)]
+    pub by_user: bool,
+}

@@ -1,0 +1,1 @@
+//! vLLM metric families by version.

@@ -1,0 +1,174 @@
+//! Signals: evidence turned into named readings with a unit, an uncertainty and a source.
+//!
+//! Pure arithmetic. A number that cannot be had is [`Missing`] with the reason; it is never zero.
+
+pub mod families;
+pub mod onset;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    evidence::{Evidence, Span, View},
+    unit::Unit,
+};
+
+/// One row of the registry: everything that help, docs, schema and runbooks know of a signal.
+#[derive(Debug)]
+pub struct Signal {
+    /// `<thing>_<statistic>_<base unit>`.
+    pub name: &'static str,
+    /// Unit of `now` and `baseline`.
+    pub unit: Unit,
+    /// One sentence.
+    pub about: &'static str,
+    /// A paragraph: formula, range, what makes it wrong.
+    pub doc: &'static str,
+    /// The evidence source it rests on, e.g. `metrics`.
+    pub source: &'static str,
+    /// Ids of the metric families it reads, see [`families`].
+    pub families: &'static [&'static str],
+    /// How it is computed.
+    pub derive: Derive,
+}
+
+/// How a signal is computed.
+#[derive(Debug, Clone, Copy)]
+pub enum Derive {
+    /// From one span at a time; the baseline is the same function over the baseline span.
+    Span(fn(&Frame<'_>) -> Value),
+    /// From the incident and the baseline together; it has no baseline value of its own.
+    Pair(fn(&Frame<'_>, &Frame<'_>) -> Value),
+}
+
+/// One span of the evidence, as signals look at it.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    /// All evidence.
+    pub evidence: &'a Evidence,
+    /// The series of the span.
+    pub view: View<'a>,
+}
+
+/// A number with what is known of its precision.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// Best single value; for quantiles of buckets the middle, which is for sorting only.
+    pub point: f64,
+    /// Lower end.
+    pub lo: f64,
+    /// Upper end.
+    pub hi: f64,
+    /// Observations behind it (requests, tokens, steps); `None` where counting makes no sense.
+    pub n: Option<f64>,
+    /// Whether `lo..hi` is all that is known (a bucket) and not the error of `point`.
+    pub bucket: bool,
+}
+
+/// An estimate, or why there is none.
+pub type Value = Result<Estimate, Missing>;
+
+/// Why a number is not there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// The class of reason.
+    pub kind: MissingKind,
+    /// One sentence fragment for people, e.g. `vLLM 0.8.0 has no such metric (since 0.9.2)`.
+    pub why: String,
+}
+
+/// Classes of reason for a missing number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingKind {
+    /// This version or configuration of the server does not export it.
+    Absent,
+    /// Nothing was observed in the span.
+    NoSamples,
+    /// The source was asked and failed.
+    SourceFailed,
+    /// The source was not asked.
+    NotConfigured,
+    /// There is no healthy span to compare with.
+    NoBaseline,
+    /// History was recorded and nothing changed in it: there is no before and after.
+    NoOnset,
+}
+
+/// Three views of a signal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// Over the incident.
+    pub now: Value,
+    /// Over the healthy span before.
+    pub baseline: Value,
+    /// `now / baseline`, with both errors in it.
+    pub change: Value,
+    /// Whether the baseline is the process's lifetime and not a recorded healthy span.
+    pub long_run_baseline: bool,
+}
+
+/// All readings, by signal name.
+pub type Readings = BTreeMap<&'static str, Reading>;
+
+/// What is compared with what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Windows {
+    /// The incident, or the time asked about.
+    pub now: Span,
+    /// The healthy span.
+    pub baseline: Baseline,
+    /// When the incident began, if a change was found.
+    pub onset: Option<Onset>,
+}
+
+/// What `now` is compared with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Baseline {
+    /// A recorded span before the onset.
+    Recorded(Span),
+    /// Counters from process start to this moment.
+    Lifetime(f64),
+    /// History was recorded, and nothing changed in it.
+    Unchanged,
+    /// There is none.
+    None,
+}
+
+/// A change point.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Onset {
+    /// Best estimate, Unix seconds.
+    pub at: f64,
+    /// Half the width of the interval that holds it.
+    pub plus_minus: f64,
+    /// Evidence for it, in nats.
+    pub gain: f64,
+}
+
+/// What the caller asks about; `None` leaves it to the evidence.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Ask {
+    /// End of the time judged, Unix seconds.
+    pub at: Option<f64>,
+    /// Length of the time judged, seconds.
+    pub window: Option<f64>,
+    /// Length of the baseline before it, seconds.
+    pub baseline: Option<f64>,
+}
+
+/// The registry: every signal, in reading order.
+pub fn registry() -> impl Iterator<Item = &'static Signal> {
+    std::iter::empty()
+}
+
+/// Looks a signal up by name.
+pub fn find(name: &str) -> Option<&'static Signal> {
+    registry().find(|signal| signal.name == name)
+}
+
+/// Reads every signal of the registry.
+pub fn read_all(_evidence: &Evidence, _windows: &Windows) -> Readings {
+    Readings::new()
+}
