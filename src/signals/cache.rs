@@ -20,8 +20,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         derive: Derive::Span(|frame| frame.ratio(HITS, QUERIES, FIRST_TOKENS)),
     },
     Signal {
-        name: "prefix_queries_per_prompt_token_ratio",
-        unit: Unit::Ratio,
+        name: "prefix_queries_per_prompt_token",
+        unit: Unit::Count,
         about: "Prefix-cache queries per prompt token.",
         doc: "1 on a normal server, 0 with caching off. Far above 1 when requests are refused \
               admission for want of KV blocks, because every retry queries again.",

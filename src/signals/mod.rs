@@ -100,6 +100,10 @@ pub enum MissingKind {
     NoBaseline,
     /// History was recorded and nothing changed in it: there is no before and after.
     NoOnset,
+    /// The number is known too coarsely for this question.
+    Undecided,
+    /// Too few observations to say no.
+    TooFew,
 }
 
 /// Three views of a signal.
@@ -113,6 +117,8 @@ pub struct Reading {
     pub change: Value,
     /// Whether the baseline is the process's lifetime and not a recorded healthy span.
     pub long_run_baseline: bool,
+    /// Whether `now` itself compares with the baseline.
+    pub compares_by_itself: bool,
 }
 
 /// All readings, by signal name.
@@ -205,13 +211,20 @@ fn read(signal: &Signal, now: &Frame<'_>, baseline: &Result<Frame<'_>, Missing>)
             let value = derive(now);
             let before = baseline.clone().and_then(|frame| derive(&frame));
             let change = change(&value, &before);
-            Reading { now: value, baseline: before, change, long_run_baseline }
+            Reading {
+                now: value,
+                baseline: before,
+                change,
+                long_run_baseline,
+                compares_by_itself: false,
+            }
         }
         Derive::Pair(derive) => Reading {
             now: baseline.clone().and_then(|frame| derive(now, &frame)),
             baseline: Err(none()),
             change: Err(none()),
             long_run_baseline,
+            compares_by_itself: true,
         },
     }
 }

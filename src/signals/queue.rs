@@ -73,7 +73,7 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "slots_full_pages_ratio",
         unit: Unit::Ratio,
         about: "Share of pages at which requests waited while an engine ran as many as it ever did.",
-        doc: "Per engine: waiting at least one, and running at 90 % or more of its largest batch in \
+        doc: "Per engine: waiting at least one, and running at 75 % or more of its largest batch in \
               the window (of `--max-num-seqs` where it is known). Stays low when KV blocks and not \
               slots are the limit, because the batch then varies.",
         source: "metrics",
@@ -114,8 +114,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         }),
     },
     Signal {
-        name: "preemptions_per_request_ratio",
-        unit: Unit::Ratio,
+        name: "preemptions_per_request",
+        unit: Unit::Count,
         about: "Preemptions per finished request.",
         doc: "A preempted request loses its KV blocks and is computed again.",
         source: "metrics",
@@ -135,8 +135,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         }),
     },
     Signal {
-        name: "outputs_per_step_ratio",
-        unit: Unit::Ratio,
+        name: "outputs_per_step",
+        unit: Unit::Count,
         about: "Tokens generated per engine step: the batch the GPU really sees.",
         doc: "Generated tokens over engine steps (iteration_tokens count). A plateau is the exact \
               slot ceiling. Read it with care under speculative decoding.",
@@ -229,7 +229,7 @@ fn deferred_share(frame: &Frame<'_>) -> Value {
 }
 
 /// Running at this share of the ceiling counts as full.
-const FULL: f64 = 0.9;
+const FULL: f64 = 0.75;
 
 fn slots_full(frame: &Frame<'_>) -> Value {
     let (running, waiting) = (frame.name("running")?, frame.name("waiting")?);
