@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Engine, Life, Version, all, exported, version::compare};
+use super::{Engine, Life, Version, all, version::compare};
 use crate::evidence::SeriesSet;
 
 /// What serves the page.
@@ -141,23 +141,23 @@ fn version_hint(set: &SeriesSet, engine: Engine, front_end: FrontEnd) -> Option<
     Some(hint)
 }
 
-/// The first release that would have shown a family which these pages lack. Only families that V1
+/// The first release that would have shown a sample which these pages lack. Only samples that V1
 /// writes from its start, whatever the flags, can tell. Ray shows a metric at its first value.
 fn first_unseen(set: &SeriesSet, front_end: FrontEnd) -> Option<&'static str> {
     const ALWAYS_SHOWN: [(&str, &str); 7] = [
-        ("running", "0.7.1"),
-        ("prefix_cache_queries", "0.9.2"),
-        ("request_tpot", "0.11.0"),
-        ("request_prefill_kv_computed", "0.13.0"),
-        ("prompt_tokens_by_source", "0.16.0"),
-        ("waiting_by_reason", "0.20.0"),
-        ("request_preemptions", "0.30.0"),
+        ("vllm:num_requests_running", "0.7.1"),
+        ("vllm:prefix_cache_queries_total", "0.9.2"),
+        ("vllm:request_time_per_output_token_seconds_count", "0.11.0"),
+        ("vllm:request_prefill_kv_computed_tokens_count", "0.13.0"),
+        ("vllm:prompt_tokens_by_source_total", "0.16.0"),
+        ("vllm:num_requests_waiting_by_reason", "0.20.0"),
+        ("vllm:request_num_preemptions_count", "0.30.0"),
     ];
     let labelled = has_label(set, "engine");
     if !labelled && front_end == FrontEnd::Python {
         return Some("0.8.3");
     }
-    let unseen = ALWAYS_SHOWN.iter().find(|(id, _)| exported(id, set).is_none());
+    let unseen = ALWAYS_SHOWN.iter().find(|(sample, _)| !set.has(sample));
     unseen.map(|&(_, first)| first)
 }
 
