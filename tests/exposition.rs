@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use diagnose::{
     evidence::SeriesSet,
+    signals::families::{self, Engine, FrontEnd, fingerprint},
     sources::exposition::{PageError, Summary, canonical, parse, record_page},
 };
 use proptest::prelude::*;
@@ -218,6 +219,143 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
     files
+}
+
+/// A page of `fixtures/exposition`, read.
+fn page(name: &str) -> (SeriesSet, Summary) {
+    let path = root().join(format!("fixtures/exposition/vllm-{name}.prom"));
+    let body = std::fs::read(&path).expect("a readable page");
+    let mut set = SeriesSet::default();
+    let summary = record_page(&mut set, 0.0, &body).expect("a page of vLLM metrics");
+    (set, summary)
+}
+
+#[test]
+fn every_page_is_read_to_its_last_line() {
+    let pages = files(&root().join("fixtures/exposition"));
+    let pages: Vec<_> =
+        pages.iter().filter(|path| path.extension() == Some("prom".as_ref())).collect();
+    assert!(pages.len() >= 9);
+    for path in pages {
+        let body = std::fs::read(path).expect("a readable page");
+        let samples =
+            body.split(|&b| b == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#"));
+        let (_, summary) = read(&body);
+        assert_eq!((summary.bad_lines, summary.truncated), (0, false), "{path:?}");
+        assert_eq!(summary.samples, samples.count(), "{path:?}");
+        assert_eq!(summary.openmetrics, path.to_string_lossy().contains("rust"), "{path:?}");
+    }
+}
+
+/// Page, version, engine, front-end, several processes, hint.
+type Identity = (&'static str, Engine, FrontEnd, bool, &'static str);
+
+#[test]
+fn every_page_names_its_server() {
+    use {Engine::*, FrontEnd::*};
+    let expected: [Identity; 9] = [
+        ("0.6.6", V0, Python, true, "0.6.4 to 0.6.6.post1"),
+        ("0.8.5", V1, Python, false, "0.8.3 or later, before 0.9.2"),
+        ("0.10.2", V1, Python, false, "0.10.2 or later, before 0.11.0"),
+        ("0.12.0", V1, Python, false, "0.11.1 or later, before 0.13.0"),
+        ("0.23.0", V1, Python, false, "0.20.0 or later, before 0.30.0"),
+        ("0.23.0-ray", V1, Ray, false, "0.20.0 or later"),
+        ("0.32.0", V1, Python, false, "0.32.0 or later"),
+        ("0.33.0", V1, Python, false, "0.32.0 or later"),
+        ("0.33.0-rust", V1, Rust, false, "0.32.0 or later"),
+    ];
+    for (name, engine, front_end, multiprocess, hint) in expected {
+        let (set, summary) = page(name);
+        let found = fingerprint(&set, None, summary.openmetrics);
+        assert_eq!(found.engine, Some(engine), "{name}");
+        assert_eq!(found.front_end, front_end, "{name}");
+        assert_eq!((found.multiprocess, found.no_stats), (multiprocess, false), "{name}");
+        let text = found.version_hint.map(|hint| hint.to_string());
+        assert_eq!(text.as_deref(), Some(hint), "{name}");
+    }
+}
+
+const CORE: [&str; 17] = [
+    "running",
+    "waiting",
+    "kv_cache_usage",
+    "preemptions",
+    "ttft",
+    "itl",
+    "e2e",
+    "queue_time",
+    "prefill_time",
+    "decode_time",
+    "prompt_tokens",
+    "generation_tokens",
+    "request_success",
+    "request_prompt_tokens",
+    "request_generation_tokens",
+    "iteration_tokens",
+    "prefix_cache_queries",
+];
+
+/// Core families that a page lacks, each with the reason given.
+fn absent(name: &str) -> Vec<String> {
+    let set = page(name).0;
+    let version = name.split('-').next();
+    let engine = fingerprint(&set, version, false).engine;
+    let more = ["cache_config_info", "http_requests", "process_start_time"];
+    let ids = CORE.iter().chain(&more).filter(|id| families::exported(id, &set).is_none());
+    ids.map(|id| families::why_absent(id, version, engine)).collect()
+}
+
+#[test]
+fn core_families_are_found_on_every_page_or_are_absent_for_a_reason() {
+    for complete in ["0.8.5", "0.10.2", "0.12.0", "0.23.0", "0.32.0", "0.33.0"] {
+        assert_eq!(absent(complete), Vec::<String>::new(), "{complete}");
+    }
+    assert_eq!(
+        absent("0.6.6"),
+        [
+            "vLLM 0.6.6 (V0) has no vllm:prefix_cache_queries_total: only the other engine \
+             exports it",
+            "vLLM 0.6.6 (V0) has no http_requests_total: it exists from 0.8.3",
+            "the page has no process_start_time_seconds: vLLM 0.6.6 exports it only with one \
+             API-server process: not several, not V0's separate engine, not the Rust front-end",
+        ]
+    );
+    let rust = absent("0.33.0-rust");
+    assert_eq!(rust.len(), 2, "{rust:?}");
+    assert!(rust.iter().all(|why| why.contains("Rust front-end")), "{rust:?}");
+}
+
+#[test]
+fn renamed_families_are_read_under_the_newest_name_that_has_samples() {
+    for (name, id, exported) in [
+        ("0.6.6", "kv_cache_usage", "vllm:gpu_cache_usage_perc"),
+        ("0.8.5", "prefix_cache_queries", "vllm:gpu_prefix_cache_queries_total"),
+        ("0.8.5", "itl", "vllm:time_per_output_token_seconds"),
+        ("0.10.2", "kv_cache_usage", "vllm:kv_cache_usage_perc"),
+        ("0.10.2", "itl", "vllm:inter_token_latency_seconds"),
+        ("0.23.0-ray", "ttft", "vllm:time_to_first_token_seconds"),
+        ("0.33.0-rust", "prompt_tokens", "vllm:prompt_tokens_total"),
+    ] {
+        assert_eq!(families::exported(id, &page(name).0), Some(exported), "{name}");
+    }
+}
+
+#[test]
+fn no_page_has_a_sample_that_no_family_knows() {
+    for name in ["0.6.6", "0.8.5", "0.10.2", "0.12.0", "0.23.0", "0.32.0", "0.33.0", "0.33.0-rust"]
+    {
+        let set = page(name).0;
+        let known = |sample: &str| {
+            families::all().iter().any(|family| {
+                family.names.iter().any(|known| {
+                    let suffix = sample.strip_prefix(known.name);
+                    matches!(suffix, Some("" | "_bucket" | "_count" | "_sum"))
+                })
+            })
+        };
+        let unknown: Vec<&str> = set.names().filter(|name| !known(name)).collect();
+        assert_eq!(unknown, Vec::<&str>::new(), "{name}");
+    }
 }
 
 fn escape(value: &str) -> String {
