@@ -60,11 +60,11 @@ fn quiet(report: &Report, columns: usize) -> String {
         }
         None => {}
     }
+    parts.push(format!("{}/{} checks", report.coverage.answered, report.coverage.asked));
     if let Some(impact) = report.impact.as_ref().filter(|impact| words::hurts(impact)) {
         let share = words::share_of_requests(impact.requests_over_objective, impact.requests);
-        parts.push(format!("{share} over objective"));
+        parts.push(format!("{share} slow"));
     }
-    parts.push(format!("coverage {}/{}", report.coverage.answered, report.coverage.asked));
     let line = shorten_end(&parts.join("  "), columns);
     let left = columns.saturating_sub(super::text::width(&line) + 2);
     if left < 12 {
@@ -136,7 +136,7 @@ struct Block {
 
 /// Lays out labelled text: the label in the gutter, the text wrapped beside it.
 fn labelled(label: &str, text: &str, tone: Tone, columns: usize) -> Vec<Line> {
-    let gutter = format!("{label:<GUTTER$}");
+    let gutter = super::text::pad(label, GUTTER);
     wrap(text, columns - GUTTER)
         .into_iter()
         .enumerate()
@@ -169,8 +169,12 @@ fn fit(mut blocks: Vec<Block>, room: usize) -> Vec<Line> {
     blocks.into_iter().flat_map(|block| block.lines).collect()
 }
 
-/// Ends a line with an ellipsis without making it wider.
+/// Ends a line with an ellipsis in place of its last word, so that it grows no wider and no number
+/// is cut in two.
 fn mark_as_cut(line: &mut Line) {
-    let max = super::text::width(&line.text);
-    line.text = shorten_end(&format!("{}…", line.text.trim_end_matches(['.', ','])), max.max(2));
+    if let Some((words, last)) = line.text.rsplit_once(' ') {
+        line.text = if last.is_empty() { words.to_string() } else { format!("{words} …") };
+    } else {
+        line.text = shorten_end(&format!("{}……", line.text), super::text::width(&line.text).max(2));
+    }
 }

@@ -43,6 +43,11 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
+/// Fills a text with spaces up to `columns`.
+pub fn pad(text: &str, columns: usize) -> String {
+    format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
+}
+
 /// Cuts the middle out of a text that is wider than `max`, as both ends of a name tell most.
 pub fn shorten_middle(text: &str, max: usize) -> String {
     if width(text) <= max {
@@ -54,12 +59,17 @@ pub fn shorten_middle(text: &str, max: usize) -> String {
     format!("{head}…{tail}")
 }
 
-/// Cuts the end off a text that is wider than `max`.
+/// Cuts the end off a text that is wider than `max`: between words where it can, as half a number
+/// would be another number.
 pub fn shorten_end(text: &str, max: usize) -> String {
     if width(text) <= max {
         return text.to_string();
     }
-    format!("{}…", take(text.chars(), max.saturating_sub(1)).trim_end())
+    let head = take(text.chars(), max.saturating_sub(1));
+    match head.rsplit_once(' ') {
+        Some((words, _)) if width(words) * 2 > max => format!("{} …", words.trim_end()),
+        _ => format!("{}…", head.trim_end()),
+    }
 }
 
 /// As many characters as surely fit: emoji sequences count their widest reading.
@@ -170,6 +180,7 @@ mod tests {
     fn names_lose_their_middle_and_sentences_their_end() {
         assert_eq!(shorten_middle("abcdefghij", 5), "ab…ij");
         assert_eq!(shorten_end("abcdefghij", 5), "abcd…");
+        assert_eq!(shorten_end("before 4.1 requests/s", 9), "before …");
         assert_eq!(shorten_middle("日本語日本語", 6), "日…語");
     }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     AnswerWord, CauseFound, Impact, Number, Report, Status, Verdict,
-    text::{clean, sentence},
+    text::{clean, sentence, shorten_end, shorten_middle, width},
 };
 use crate::{
     evidence::SourceState,
@@ -84,6 +84,8 @@ pub fn number(value: Number, unit: Unit) -> String {
 /// A change as a factor. An interval narrow enough to have a middle shows it: `×4.2 (3.6 to 5.0)`.
 pub fn change(value: Number) -> String {
     match value {
+        Number::Point(point) if tiny(point) => "under ×0.01".into(),
+        Number::Interval { hi: Some(hi), .. } if tiny(hi) => "under ×0.01".into(),
         Number::Point(point) => format!("×{}", factor(point)),
         Number::Interval { lo, hi: None } => format!("over ×{}", factor(lo)),
         Number::Interval { lo, hi: Some(hi) } if lo <= 0.0 => format!("up to ×{}", factor(hi)),
@@ -102,9 +104,12 @@ fn factor(value: f64) -> String {
         v if !v.is_finite() => "unknown".into(),
         v if v >= 10.0 => significant(v.round()),
         v if v >= 1.0 => format!("{v:.1}"),
-        v if v >= 0.01 || v == 0.0 => format!("{v:.2}"),
-        _ => "under 0.01".into(),
+        v => format!("{v:.2}"),
     }
+}
+
+fn tiny(factor: f64) -> bool {
+    factor > 0.0 && factor < 0.01
 }
 
 /// A probability as whole per cent; never a certainty that nobody has.
@@ -167,23 +172,28 @@ pub fn share_of_requests(part: Number, whole: f64) -> String {
     format!("{part} of {} {noun}", Unit::Count.show(whole))
 }
 
-/// What was diagnosed: name, models, version.
-pub fn model_and_version(report: &Report, max_name: usize) -> String {
+/// What was diagnosed, in `room` columns: a long model name loses its middle.
+pub fn model_and_version(report: &Report, room: usize) -> String {
     let target = &report.target;
-    let shown = |name: &String| super::text::shorten_middle(&clean(name), max_name);
-    let models = match target.models.as_slice() {
-        [] => "no model name known".to_string(),
-        [one] => shown(one),
-        [one, rest @ ..] => format!("{} and {} more", shown(one), rest.len()),
-    };
     let version = target.version.as_ref().map_or_else(
-        || "version unknown".to_string(),
-        |version| format!("vLLM {}", super::text::shorten_end(&clean(version), 24)),
+        || ", version unknown".to_string(),
+        |version| format!(", vLLM {}", shorten_end(&clean(version), 24)),
     );
-    let engine = target.engine.as_ref().map_or_else(String::new, |engine| {
-        format!(" ({})", super::text::shorten_end(&clean(engine), 8))
-    });
-    format!("{models}, {version}{engine}")
+    let engine = target
+        .engine
+        .as_ref()
+        .map_or_else(String::new, |engine| format!(" ({})", shorten_end(&clean(engine), 8)));
+    let more = match target.models.len() {
+        0 | 1 => String::new(),
+        n => format!(" and {} more", n - 1),
+    };
+    let rest = format!("{more}{version}{engine}");
+    let room = room.saturating_sub(width(&rest)).max(12);
+    let model = target.models.first().map_or_else(
+        || "no model name known".to_string(),
+        |model| shorten_middle(&clean(model), room),
+    );
+    format!("{model}{rest}")
 }
 
 /// A fact with the values it rests on, in brackets.
@@ -193,6 +203,14 @@ pub fn fact(text: &str, because: &str) -> String {
         return sentence(&text);
     }
     format!("{} ({}).", text.trim_end_matches('.'), because.trim_end_matches('.'))
+}
+
+/// A step of the walk: `Is …? yes (ttft_p95_seconds 34 s, threshold 500 ms)`.
+pub fn step(step: &super::PathStep) -> String {
+    let because = clean(&step.because);
+    let because = because.trim_end_matches('.');
+    let answered = format!("{} {}", clean(&step.question), answer(step.answer));
+    if because.is_empty() { answered } else { format!("{answered} ({because})") }
 }
 
 /// The causes that a report supports.

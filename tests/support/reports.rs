@@ -460,6 +460,7 @@ pub fn not_in_the_catalogue() -> Report {
     );
     gpu.missing = vec![gap("GPU clocks", "no NVML here; run on the GPU host")];
     let mut readings = healthy().readings;
+    readings[0].now = Some(interval(0.5, 1.0));
     readings[0].change = Some(interval(3.6, 5.0));
     Report {
         causes: vec![gpu],

@@ -1,16 +1,13 @@
 //! Everything behind `-v`: all causes, the path, where the time goes, the timeline, the readings.
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::{GUTTER, Line, Tone, labelled};
 use crate::report::{
     CauseFound, Evidenced, Report,
-    text::{clean, sentence, shorten_end, shorten_middle, width, wrap},
+    text::{clean, pad, sentence, shorten_end, shorten_middle, width, wrap},
     words,
 };
-
-/// Columns of the bars that show where the time goes.
-const BAR: usize = 24;
 
 /// All sections, each under its heading.
 pub(super) fn lines(report: &Report, columns: usize) -> Vec<Line> {
@@ -19,7 +16,7 @@ pub(super) fn lines(report: &Report, columns: usize) -> Vec<Line> {
         ("Symptoms", symptoms(report, columns)),
         ("Causes", causes(report, columns)),
         ("Path", path(report, columns)),
-        ("Where the time goes (mean of finished requests)", decomposition(report)),
+        ("Where the time goes (mean of finished requests)", decomposition(report, columns)),
         ("Timeline", timeline(report, columns)),
         ("Readings", readings(report, columns)),
         ("Not looked at", gaps(report, columns)),
@@ -70,10 +67,6 @@ fn symptoms(report: &Report, columns: usize) -> Vec<Line> {
     let texts = report.symptoms.iter().map(|symptom| {
         let text = sentence(&clean(&symptom.statement));
         let mut values = vec![clean(&symptom.signal)];
-        values.extend(symptom.now.map(|now| words::number(now, symptom.unit)));
-        values.extend(
-            symptom.baseline.map(|was| format!("before {}", words::number(was, symptom.unit))),
-        );
         values.extend(symptom.threshold.map(|at| format!("threshold {}", symptom.unit.show(at))));
         (words::severity(symptom.severity), format!("{text} ({})", values.join(", ")))
     });
@@ -131,7 +124,7 @@ fn fixes(cause: &CauseFound, columns: usize) -> Vec<Line> {
             "Risk: {}. Expect: {} Undo: {}",
             words::risk(fix),
             sentence(&clean(&fix.effect)),
-            sentence(&clean(&fix.undo)),
+            clean(&fix.undo),
         );
         lines.extend(labelled("", &cost, Tone::Plain, columns));
     }
@@ -141,12 +134,7 @@ fn fixes(cause: &CauseFound, columns: usize) -> Vec<Line> {
 fn path(report: &Report, columns: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     for (index, step) in report.path.iter().enumerate() {
-        let mut text = format!("{} {}", clean(&step.question), words::answer(step.answer));
-        let because = clean(&step.because);
-        if !because.is_empty() {
-            text += &format!(" ({})", because.trim_end_matches('.'));
-        }
-        lines.extend(hanging(&format!("{}. ", index + 1), &text, columns));
+        lines.extend(hanging(&format!("{}. ", index + 1), &words::step(step), columns));
         if let Some(end) = &step.conclusion {
             lines.extend(hanging("   → ", &sentence(&clean(end)), columns));
         }
@@ -155,12 +143,13 @@ fn path(report: &Report, columns: usize) -> Vec<Line> {
 }
 
 /// Bars that continue one another: the end of the last one is the whole.
-fn decomposition(report: &Report) -> Vec<Line> {
+fn decomposition(report: &Report, columns: usize) -> Vec<Line> {
+    let full = columns.saturating_sub(54).clamp(4, 40);
     let is_whole = |part: &str| matches!(part, "end to end" | "time to first token");
     let rows: Vec<_> = report.decomposition.iter().filter(|part| part.ms.is_finite()).collect();
     let sum: f64 = rows.iter().filter(|row| !is_whole(&row.part)).map(|row| row.ms).sum();
     let whole = rows.iter().map(|row| row.ms).fold(sum, f64::max).max(f64::MIN_POSITIVE);
-    let cell = |ms: f64| ((ms / whole * BAR as f64).round().max(0.0) as usize).min(BAR);
+    let cell = |ms: f64| ((ms / whole * full as f64).round().max(0.0) as usize).min(full);
     let mut before = 0.0;
     let mut lines = Vec::new();
     for row in rows {
@@ -171,19 +160,14 @@ fn decomposition(report: &Report) -> Vec<Line> {
         let bar = "█".repeat(cell(end).saturating_sub(cell(start)));
         let bar = format!("{}{bar}", " ".repeat(cell(start.min(end))));
         let n = crate::unit::Unit::Requests.show(row.n);
-        lines.push(Line::bare(
-            format!("{:<20}{:>9} ms  {bar:<BAR$}  {n}", short_part(&row.part), grouped(shown)),
-            Tone::Plain,
-        ));
+        let part = pad(&shorten_end(&clean(&row.part), 19), 20);
+        let line = format!("{part}{:>9} ms  {bar:<full$}  {n}", grouped(shown));
+        lines.push(Line::bare(shorten_end(&line, columns), Tone::Plain));
         if !is_whole(&row.part) {
             before = end;
         }
     }
     lines
-}
-
-fn short_part(part: &str) -> String {
-    shorten_end(&clean(part), 20)
 }
 
 /// A whole number with its thousands grouped and every digit kept.
@@ -202,12 +186,14 @@ fn grouped(value: f64) -> String {
 fn timeline(report: &Report, columns: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     for entry in &report.timeline {
-        let at = words::clock(report, &entry.at);
-        let text = match entry.kind.as_str() {
-            "onset" => format!("{at}  ▶ {}", sentence(&clean(&entry.text))),
-            _ => format!("{at}  {} [{}]", sentence(&clean(&entry.text)), clean(&entry.relation)),
+        let at = shorten_end(&words::clock(report, &entry.at), 24);
+        let relation = match entry.kind.as_str() {
+            "onset" => "▶ onset".to_string(),
+            _ => shorten_end(&clean(&entry.relation), 9),
         };
-        lines.extend(hanging("", &text, columns));
+        let gap = " ".repeat(GUTTER.saturating_sub(width(&relation)).max(1));
+        let text = sentence(&clean(&entry.text));
+        lines.extend(hanging(&format!("{relation}{gap}{at}  "), &text, columns));
     }
     lines
 }
@@ -230,6 +216,7 @@ fn readings(report: &Report, columns: usize) -> Vec<Line> {
                 row.n.map_or_else(|| "–".to_string(), crate::unit::significant),
             ]);
         }
+        keep_names_whole(&mut table, columns);
         lines.extend(table.trim_fmt().lines().map(|line| Line::bare(line, Tone::Plain)));
     }
     lines.extend(missing_readings(report, columns));
@@ -249,8 +236,8 @@ fn missing_readings(report: &Report, columns: usize) -> Vec<Line> {
     reasons
         .iter()
         .flat_map(|(why, signals)| {
-            let text = format!("{}: {}", why.trim_end_matches('.'), signals.join(", "));
-            hanging("not measured, ", &text, columns)
+            let why = why.trim_end_matches('.');
+            hanging("", &format!("Not measured ({why}): {}", signals.join(", ")), columns)
         })
         .collect()
 }
@@ -262,6 +249,16 @@ fn table(columns: usize) -> Table {
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(u16::try_from(columns).unwrap_or(u16::MAX));
     table
+}
+
+/// Gives the names up to half of the page, and takes the space before them away.
+fn keep_names_whole(table: &mut Table, columns: usize) {
+    let longest = table.column_max_content_widths().first().copied().unwrap_or(0) + 2;
+    let half = u16::try_from(columns / 2).unwrap_or(u16::MAX);
+    if let Some(names) = table.column_mut(0) {
+        names.set_padding((0, 2));
+        names.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(longest.min(half))));
+    }
 }
 
 fn gaps(report: &Report, columns: usize) -> Vec<Line> {
@@ -279,7 +276,7 @@ fn sources(report: &Report, columns: usize) -> Vec<Line> {
             let state = words::source_state(source.status);
             let text = format!("{state}{took}: {}", sentence(&clean(&source.detail)));
             let id = shorten_end(&clean(&source.id), GUTTER - 1);
-            labelled(&format!("{id:<0$}", GUTTER), &text, Tone::Plain, columns)
+            labelled(&pad(&id, GUTTER), &text, Tone::Plain, columns)
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! The first screen: what hurts, why, how sure, and what to do.
 
-use super::{Block, GUTTER, Line, Style, Tone, labelled};
+use super::{Block, GUTTER, Line, SCREEN_LINES, Style, Tone, labelled};
 use crate::report::{
     CauseFound, Number, Report, SymptomFound, Verdict,
     text::{clean, sentence, shorten_end, shorten_middle, width},
@@ -25,6 +25,8 @@ pub(super) fn blocks(report: &Report, style: &Style) -> Vec<Block> {
         }
     }
     if style.verbose == 0 {
+        let used = blocks.iter().map(|block| block.lines.len()).sum();
+        blocks.extend(page.path(used));
         blocks.extend(page.footer());
     }
     blocks.retain(|block| !block.lines.is_empty());
@@ -48,12 +50,9 @@ impl Page<'_> {
         Block { rank, keep, lines: labelled(label, text, Tone::Plain, self.columns) }
     }
 
+    /// Space between groups, given up only when lines of text would have to go otherwise.
     fn blank(&self) -> Block {
-        Block { rank: 20, keep: 0, lines: vec![Line::bare("", Tone::Plain)] }
-    }
-
-    fn text_columns(&self) -> usize {
-        self.columns - GUTTER
+        Block { rank: 5, keep: 0, lines: vec![Line::bare("", Tone::Plain)] }
     }
 
     /// Impact first, then the verdict, then what could not be looked at.
@@ -79,11 +78,11 @@ impl Page<'_> {
         let indent = label.len().max(GUTTER);
         let room = self.columns - indent;
         let target = clean(&self.report.target.name);
-        let model = words::model_and_version(self.report, room.saturating_sub(38).max(16));
-        let together = format!("{target}, {model}");
+        let together = format!("{target}, {}", words::model_and_version(self.report, usize::MAX));
         let texts = if width(&together) <= room {
             vec![together]
         } else {
+            let model = words::model_and_version(self.report, room);
             vec![shorten_middle(&target, room), shorten_end(&model, room)]
         };
         let lines: Vec<Line> = texts
@@ -124,7 +123,7 @@ impl Page<'_> {
         if gaps.len() > 4 {
             text += &format!(" and {} more", gaps.len() - 4);
         }
-        self.cuttable(6, 2, "Coverage", &sentence(&text))
+        self.cuttable(18, 2, "Coverage", &sentence(&text))
     }
 
     /// The worst symptom and the onset.
@@ -139,36 +138,40 @@ impl Page<'_> {
                 n => format!(" {n} more symptoms hold."),
             };
             let text = sentence(&clean(&first.statement)) + &more;
-            blocks.push(self.cuttable(7, 1, "Symptom", &text));
+            blocks.push(self.cuttable(11, 1, "Symptom", &text));
         }
         blocks.extend(self.onset());
         blocks
     }
 
-    fn onset(&self) -> Option<Block> {
-        let onset = self.report.onset.as_ref()?;
+    /// When it began, and the last thing that happened before.
+    fn onset(&self) -> Vec<Block> {
+        let Some(onset) = &self.report.onset else {
+            return Vec::new();
+        };
         let within = crate::unit::Unit::Seconds.show(onset.plus_minus_seconds);
-        let mut text = format!("{} ± {within}", words::date_and_time(&onset.at));
+        let began = format!("{} ± {within}.", words::date_and_time(&onset.at));
+        let mut blocks = vec![self.whole("Began", &began, Tone::Plain)];
         let trigger = self.report.timeline.iter().rfind(|entry| {
             entry.kind != "onset" && (entry.relation == "at" || entry.relation == "before")
         });
         if let Some(event) = trigger {
-            let at = words::clock(self.report, &event.at);
-            text += &format!(". Last event before it: {at} {}", short(&event.text, 120));
+            let text = format!("{} {}", self.time(&event.at), sentence(&short(&event.text, 120)));
+            blocks.push(self.cuttable(10, 1, "Before", &text));
         }
-        Some(self.cuttable(9, 1, "Began", &sentence(&text)))
+        blocks
     }
 
     /// The cause, the facts for it, what speaks against it, and what would decide.
     fn why(&self, cause: &CauseFound) -> Vec<Block> {
         let mut blocks = vec![self.blank()];
         blocks.push(self.title("Cause", cause));
-        blocks.push(self.cuttable(8, 1, "", &sentence(&clean(&cause.claim))));
+        blocks.push(self.cuttable(15, 1, "", &sentence(&clean(&cause.claim))));
         blocks.push(self.leads_to(cause));
         for (index, fact) in cause.in_favour.iter().take(3).enumerate() {
             let label = if index == 0 { "For" } else { "" };
             let text = words::fact(&fact.text, &fact.because);
-            blocks.push(self.cuttable(10, 1, label, &format!("{}. {text}", index + 1)));
+            blocks.push(self.cuttable(9, 1, label, &format!("{}. {text}", index + 1)));
         }
         if let Some(fact) = cause.against.first() {
             let text = words::fact(&fact.text, &fact.because);
@@ -176,36 +179,31 @@ impl Page<'_> {
         }
         blocks.extend(words::rival(self.report, cause).map(|rival| self.rival(cause, rival)));
         if let Some(check) = &cause.decided_by {
-            blocks.push(self.cuttable(5, 1, "Decides", &clean(check)));
+            blocks.push(self.cuttable(14, 1, "Decides", &clean(check)));
         }
         blocks
     }
 
     fn title(&self, label: &str, cause: &CauseFound) -> Block {
-        let likely = format!("{} likely", words::percent(cause.probability));
-        let room = self.text_columns().saturating_sub(width(&likely) + 2);
-        let text = format!("{likely}: {}", shorten_end(&clean(&cause.title), room));
-        self.whole(label, &text, Tone::Strong)
+        let likely = words::percent(cause.probability);
+        let text = format!("{likely} likely: {}", clean(&cause.title));
+        let lines = labelled(label, &text, Tone::Strong, self.columns);
+        Block { rank: 8, keep: 1, lines }
     }
 
     /// Consequences, indented under their root.
     fn leads_to(&self, cause: &CauseFound) -> Block {
-        let shown: Vec<String> = words::consequences(self.report, cause)
+        let room = self.columns - GUTTER;
+        let lines: Vec<Line> = words::consequences(self.report, cause)
             .map(|next| {
-                let percent = words::percent(next.probability);
-                format!("{} ({percent})", short(&next.title, 50))
+                let likely = format!(", {} likely", words::percent(next.probability));
+                let title = short(&next.title, room.saturating_sub(13 + width(&likely)));
+                let text = format!("  → leads to {title}{likely}");
+                Line { label: " ".repeat(GUTTER), text, tone: Tone::Plain }
             })
+            .take(3)
             .collect();
-        let text = format!("→ leads to: {}", shown.join("; "));
-        let lines = if shown.is_empty() {
-            Vec::new()
-        } else {
-            labelled("", &text, Tone::Plain, self.columns - 2)
-                .into_iter()
-                .map(|line| Line { label: format!("{}  ", line.label), ..line })
-                .collect()
-        };
-        Block { rank: 8, keep: 1, lines }
+        Block { rank: 13, keep: 1, lines }
     }
 
     /// What the evidence could not tell apart, or what is at work besides.
@@ -215,13 +213,13 @@ impl Page<'_> {
         if rival.status == crate::report::Status::Supported {
             let family = if rival.family == top.family { ", same first fix" } else { "" };
             let text = format!("{title}, {percent} likely{family}.");
-            return self.cuttable(7, 1, "Also", &text);
+            return self.cuttable(16, 1, "Also", &text);
         }
         let why = rival
             .missing
             .first()
             .map_or_else(String::new, |gap| format!("; not examined: {}", short(&gap.what, 60)));
-        self.cuttable(7, 1, "Or else", &format!("{title}, {percent} likely{why}."))
+        self.cuttable(16, 1, "Or else", &format!("{title}, {percent} likely{why}."))
     }
 
     /// The safest fix, with its risk and the way back.
@@ -236,8 +234,8 @@ impl Page<'_> {
         }
         let effect = sentence(&clean(&fix.effect));
         let risk = format!("{}. Expect: {effect}", words::risk(fix));
-        blocks.push(self.cuttable(9, 1, "Risk", &risk));
-        blocks.push(self.cuttable(9, 1, "Undo", &sentence(&clean(&fix.undo))));
+        blocks.push(self.cuttable(17, 1, "Risk", &risk));
+        blocks.push(self.cuttable(17, 1, "Undo", &clean(&fix.undo)));
         blocks
     }
 
@@ -380,20 +378,39 @@ impl Page<'_> {
         self.cuttable(10, 1, "Sources", &sentence(&text))
     }
 
+    /// The steps walked, where all of them fit on what is left of the screen.
+    fn path(&self, used: usize) -> Option<Block> {
+        const FOOTER: usize = 2;
+        let steps = self.report.path.iter().enumerate().flat_map(|(index, step)| {
+            let label = if index == 0 { "Path" } else { "" };
+            labelled(
+                label,
+                &format!("{}. {}", index + 1, words::step(step)),
+                Tone::Plain,
+                self.columns,
+            )
+        });
+        let mut lines = vec![Line::bare("", Tone::Plain)];
+        lines.extend(steps);
+        let fits = lines.len() > 1 && used + lines.len() + FOOTER <= SCREEN_LINES;
+        fits.then(|| Block { rank: 0, keep: lines.len(), lines })
+    }
+
     /// Where the rest is.
     fn footer(&self) -> Vec<Block> {
         let causes = self.report.causes.len();
         let mut rest = Vec::new();
         if causes > 0 {
-            rest.push(format!("all {causes} causes weighed"));
+            rest.push(format!("all causes weighed ({causes})"));
         }
         if !self.report.path.is_empty() {
-            rest.push(format!("the {} steps walked", self.report.path.len()));
+            rest.push(format!("the steps walked ({})", self.report.path.len()));
         }
         rest.push("readings and sources".into());
         let text = shorten_end(&format!("-v shows {}.", rest.join(", ")), self.columns);
         let line = Line::bare(text, Tone::Faint);
-        vec![self.blank(), Block { rank: 15, keep: 1, lines: vec![line] }]
+        let blank = Block { rank: 20, ..self.blank() };
+        vec![blank, Block { rank: 0, keep: 1, lines: vec![line] }]
     }
 }
 
@@ -406,7 +423,8 @@ fn reading(row: &crate::report::ReadingRow) -> String {
     if let Some(before) = row.baseline {
         text += &format!(", before {}", words::number(before, row.unit));
     }
-    if let Some(change) = row.change {
+    let moved = |change: &Number| distance(*change).is_some_and(|distance| distance > 0.0);
+    if let Some(change) = row.change.filter(moved) {
         text += &format!(", {}", words::change(change));
     }
     text
