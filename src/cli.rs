@@ -214,8 +214,8 @@ pub struct OutputArgs {
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Show everything that was read and asked
-    #[arg(long, short, conflicts_with = "quiet")]
-    pub verbose: bool,
+    #[arg(long, short, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
     /// Show the verdict only, and no progress
     #[arg(long, short)]
     pub quiet: bool,
@@ -447,6 +447,7 @@ fn parse_share(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runbook::lint;
 
     fn parsed(line: &str) -> Result<Invocation, clap::Error> {
         parse(line.split(' ').map(OsString::from))
@@ -455,6 +456,13 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn no_runbook_may_have_the_name_of_a_command() {
+        for subcommand in Cli::command().get_subcommands() {
+            assert!(lint::RESERVED.contains(&subcommand.get_name()), "{}", subcommand.get_name());
+        }
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub struct Settings {
     pub format: Format,
     /// File for the report.
     pub output: Option<PathBuf>,
-    /// Everything.
-    pub verbose: bool,
+    /// 0 for one screen, more for everything.
+    pub verbose: u8,
     /// The verdict only.
     pub quiet: bool,
     /// Colour on stdout.

@@ -252,7 +252,7 @@ fn render(report: &Report, settings: &Settings) -> String {
 pub(super) fn no_server(tries: &[(String, String)]) -> Failure {
     let lines = tries.iter().map(|(what, how)| format!("\n    {what}: {how}"));
     Failure {
-        tried: "find a vLLM server; looked at".into(),
+        tried: "find a vLLM server".into(),
         happened: lines.collect(),
         next: "--url http://HOST:PORT for a server elsewhere, or --replay PATH for a recording"
             .into(),

