@@ -1,1 +1,506 @@
-//! Command line: every command and flag, no logic.
+//! The command line: every command and flag, exactly as typed. What they mean is in `config`.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    exit,
+    runbook::{Severity, load},
+};
+
+/// Incident diagnostics for self-hosted vLLM: evidence in, ranked causes out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "diagnose",
+    version,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = exit::help_table(),
+)]
+pub struct Cli {
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// All commands but the runbooks, which are data.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Judge everything: all checks, ranked over all causes. The gate for deploys and cron
+    Sweep(Box<RunArgs>),
+    /// Record the evidence into a bundle, to be judged elsewhere or later
+    Collect(Box<CollectArgs>),
+    /// Explain any signal, check, cause, runbook, policy entry or exit code
+    Explain(ExplainArgs),
+    /// List, show, lint or test runbooks
+    #[command(subcommand)]
+    Runbook(RunbookCommand),
+    /// Look at the settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the completion script of a shell
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff)
+    Man,
+    /// Print a JSON Schema: of the report, or of runbook files for editors
+    Schema {
+        /// What to describe.
+        of: SchemaOf,
+    },
+    /// Write or check the generated parts of the repository
+    #[command(hide = true)]
+    Generate(GenerateArgs),
+    /// A runbook of the user's own directory.
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}
+
+/// What was asked for.
+#[derive(Debug)]
+pub enum Invocation {
+    /// `diagnose <runbook>`.
+    Diagnose(String, Box<RunArgs>),
+    /// Any other command.
+    Command(Command),
+}
+
+/// The whole command line: the fixed commands and one per embedded runbook.
+pub fn command() -> clap::Command {
+    let runbooks =
+        load::embedded_titles().into_iter().map(|(id, title)| runbook_command(id, title));
+    Cli::command().subcommands(runbooks)
+}
+
+fn runbook_command(id: &str, title: &str) -> clap::Command {
+    let about = format!("Diagnose: {}{}", title[..1].to_lowercase(), &title[1..]);
+    RunArgs::augment_args(clap::Command::new(id.to_owned())).about(about).display_order(0)
+}
+
+/// Reads the command line.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
+    let matches = command().try_get_matches_from(args)?;
+    if let Some((id, inner)) = matches.subcommand()
+        && load::embedded_titles().iter().any(|(known, _)| *known == id)
+    {
+        return Ok(Invocation::Diagnose(
+            id.to_owned(),
+            Box::new(RunArgs::from_arg_matches(inner)?),
+        ));
+    }
+    match Cli::from_arg_matches(&matches)?.command {
+        Command::Other(words) => parse_user_runbook(&words),
+        command => Ok(Invocation::Command(command)),
+    }
+}
+
+fn parse_user_runbook(words: &[OsString]) -> Result<Invocation, clap::Error> {
+    let id = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+    let command = clap::Command::new(id.clone()).bin_name(format!("diagnose {id}"));
+    let matches = RunArgs::augment_args(command).try_get_matches_from(words)?;
+    Ok(Invocation::Diagnose(id, Box::new(RunArgs::from_arg_matches(&matches)?)))
+}
+
+/// Flags of every command that judges.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RunArgs {
+    /// Recorded evidence.
+    #[command(flatten)]
+    pub replay: ReplayArgs,
+    /// The live server.
+    #[command(flatten)]
+    pub live: LiveArgs,
+    /// Judgement.
+    #[command(flatten)]
+    pub judge: JudgeArgs,
+    /// Output.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// Flags about recorded evidence and the time judged.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Evidence")]
+pub struct ReplayArgs {
+    /// Judge recorded evidence instead of a live server: a bundle directory, a .tar.zst, a folder
+    /// that holds capture/, or saved /metrics pages (repeat the flag for several)
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["url", "probe", "timeout", "ca", "insecure"])]
+    pub replay: Vec<PathBuf>,
+    /// End of the time judged: RFC 3339, or e.g. -10m before the end of the recording [default:
+    /// its end]
+    #[arg(
+        long, value_name = "TIME", value_parser = parse_at, requires = "replay",
+        allow_hyphen_values = true
+    )]
+    pub at: Option<At>,
+    /// Time judged, e.g. 15s or 1h30m. Live: how long to sample [default: 15s live; since the
+    /// onset in a recording]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub window: Option<Duration>,
+    /// Length of the healthy time before, to compare with [default: all that was recorded before
+    /// the onset]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "replay")]
+    pub baseline: Option<Duration>,
+}
+
+/// Flags about the live server.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Live server")]
+pub struct LiveArgs {
+    /// Base URL of the vLLM server [default: found on this host]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Deadline of each request to the server [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Send N tiny streamed completions, 1 to 3, to measure what network and proxy cost [default:
+    /// none; 3 without N]
+    #[arg(
+        long, value_name = "N", num_args = 0..=1, default_missing_value = "3",
+        value_parser = clap::value_parser!(u8).range(1..=3)
+    )]
+    pub probe: Option<u8>,
+    /// Bearer token of the server; other processes can read flags, so prefer the variable
+    /// [env: DIAGNOSE_API_KEY, then VLLM_API_KEY]
+    #[arg(long, value_name = "KEY")]
+    pub api_key: Option<String>,
+    /// Trust the certificates in this PEM file too
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Do not verify the server's certificate
+    #[arg(long)]
+    pub insecure: bool,
+    /// Largest body or file read, e.g. 64MiB [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub max_body: Option<u64>,
+    /// Use only these sources (repeat, or separate by commas)
+    #[arg(long, value_name = "SOURCE", value_delimiter = ',', conflicts_with = "skip")]
+    pub only: Vec<Source>,
+    /// Leave these sources out
+    #[arg(long, value_name = "SOURCE", value_delimiter = ',')]
+    pub skip: Vec<Source>,
+}
+
+/// Flags about judgement.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Judgement")]
+pub struct JudgeArgs {
+    /// Exit 1 on a finding of this severity or worse [default: critical; warning for sweep]
+    #[arg(long, value_name = "SEVERITY")]
+    pub fail_on: Option<FailOn>,
+    /// Exit 3 where fewer of the checks asked could be answered, 0 to 1 [default: 0.5]
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    pub min_coverage: Option<f64>,
+    /// Folder of your own runbooks, checks, causes and policy; later ones win
+    #[arg(long, value_name = "DIR")]
+    pub runbooks: Vec<PathBuf>,
+}
+
+/// Flags about the output.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Format of the report [default: terminal]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// Write the report to this file, all of it or nothing [default: stdout]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Show everything that was read and asked
+    #[arg(long, short, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Show the verdict only, and no progress
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// No colour [default: colour on a terminal, unless NO_COLOR is set]
+    #[arg(long)]
+    pub no_color: bool,
+}
+
+/// Where settings come from.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct ConfigArgs {
+    /// Settings file [default: ./diagnose.toml, then ~/.config/diagnose/diagnose.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Flags of `collect`.
+#[derive(Debug, Clone, Args)]
+pub struct CollectArgs {
+    /// How long to sample [default: 15s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Where to write the bundle: a new directory, or a file ending in .tar.zst
+    #[arg(long, short, value_name = "PATH")]
+    pub output: PathBuf,
+    /// No progress
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// The live server.
+    #[command(flatten)]
+    pub live: LiveArgs,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// Flags of `explain`.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// Id of a signal, check, cause, runbook or policy entry; `exit-code`, or an exit code
+    #[arg(required = true)]
+    pub id: String,
+    /// Where to look.
+    #[command(flatten)]
+    pub library: LibraryArgs,
+}
+
+/// Which runbooks.
+#[derive(Debug, Clone, Default, Args)]
+pub struct LibraryArgs {
+    /// Folder of your own runbooks, checks, causes and policy; later ones win
+    #[arg(long, value_name = "DIR")]
+    pub runbooks: Vec<PathBuf>,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// Commands about runbooks.
+#[derive(Debug, Clone, Subcommand)]
+pub enum RunbookCommand {
+    /// List the runbooks
+    List(LibraryArgs),
+    /// Print a runbook's tree: questions, answers, and where each leads
+    Show {
+        /// The runbook.
+        id: String,
+        /// Where to look.
+        #[command(flatten)]
+        library: LibraryArgs,
+    },
+    /// Check runbooks, checks, causes and policy for mistakes; exit 1 where there are any
+    Lint(LibraryArgs),
+    /// Run the tests inside the runbooks; exit 1 where one fails
+    Test {
+        /// Only this runbook [default: all].
+        id: Option<String>,
+        /// Where to look.
+        #[command(flatten)]
+        library: LibraryArgs,
+    },
+}
+
+/// Commands about settings.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ConfigCommand {
+    /// Check the settings file and print the settings that are in force
+    Check(Box<RunArgs>),
+}
+
+/// Flags of `generate`.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct GenerateArgs {
+    /// Exit 1 where a generated part is stale
+    #[arg(long)]
+    pub check: bool,
+    /// Write the generated parts
+    #[arg(long)]
+    pub write: bool,
+}
+
+/// Sources of evidence.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lowercase")]
+pub enum Source {
+    /// The /metrics page.
+    Metrics,
+    /// /health, /version and the other endpoints.
+    Probes,
+    /// The server's log.
+    Log,
+}
+
+/// Report formats.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lowercase")]
+pub enum Format {
+    /// For people, on a screen.
+    Terminal,
+    /// For a ticket.
+    Markdown,
+    /// For programs: the frozen report, version 1.
+    Json,
+}
+
+/// Severity at which the gate closes.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lowercase")]
+pub enum FailOn {
+    /// Anything that was found.
+    Info,
+    /// Degraded service.
+    Warning,
+    /// Users are failing.
+    Critical,
+}
+
+impl From<FailOn> for Severity {
+    fn from(value: FailOn) -> Self {
+        match value {
+            FailOn::Info => Self::Info,
+            FailOn::Warning => Self::Warning,
+            FailOn::Critical => Self::Critical,
+        }
+    }
+}
+
+/// What a JSON Schema describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// The JSON report, version 1.
+    Report,
+    /// `<runbook>.yaml`.
+    Runbook,
+    /// `checks/<family>.yaml`.
+    Checks,
+    /// `causes/<family>.yaml`.
+    Causes,
+}
+
+/// The end of the time judged.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum At {
+    /// Unix seconds.
+    Time(f64),
+    /// Seconds before the end of the evidence.
+    BeforeEnd(f64),
+}
+
+/// Reads `15s` or `1h30m`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let hint = "write it with a unit, e.g. 15s, 10m or 1h30m";
+    let signed: jiff::SignedDuration =
+        text.parse().map_err(|_| format!("`{text}` is not a duration; {hint}"))?;
+    let duration = Duration::try_from(signed).map_err(|_| format!("it is negative; {hint}"))?;
+    if duration.is_zero() {
+        return Err(format!("it is zero; {hint}"));
+    }
+    Ok(duration)
+}
+
+fn parse_at(text: &str) -> Result<At, String> {
+    if let Some(before) = text.strip_prefix('-') {
+        return parse_duration(before).map(|duration| At::BeforeEnd(duration.as_secs_f64()));
+    }
+    let time: jiff::Timestamp = text.parse().map_err(|_| {
+        format!("`{text}` is neither RFC 3339 (2026-11-21T03:14:00Z) nor like -10m")
+    })?;
+    Ok(At::Time(time.as_millisecond() as f64 / 1000.0))
+}
+
+/// Reads `64MiB`, `10kB` or a plain number of bytes.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 7] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("kB", 1000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("B", 1),
+    ];
+    let unit = UNITS.iter().find(|(unit, _)| text.ends_with(unit));
+    let (digits, factor) = match unit {
+        Some((unit, factor)) => (text.trim_end_matches(unit).trim(), *factor),
+        None => (text, 1),
+    };
+    let size = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    size.filter(|&size| size > 0)
+        .ok_or_else(|| format!("`{text}` is not a size; write e.g. 64MiB, 10kB or 4096"))
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| format!("`{text}` is not a share from 0 to 1, e.g. 0.5"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runbook::lint;
+
+    fn parsed(line: &str) -> Result<Invocation, clap::Error> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn no_runbook_may_have_the_name_of_a_command() {
+        for subcommand in Cli::command().get_subcommands() {
+            assert!(lint::RESERVED.contains(&subcommand.get_name()), "{}", subcommand.get_name());
+        }
+    }
+
+    #[test]
+    fn every_flag_says_what_it_does() {
+        for subcommand in command().get_subcommands() {
+            for arg in subcommand.get_arguments() {
+                assert!(arg.get_help().is_some(), "{} {}", subcommand.get_name(), arg.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn embedded_and_unknown_runbooks_take_the_same_flags() {
+        for id in ["high-ttft", "my-own"] {
+            let Ok(Invocation::Diagnose(name, args)) =
+                parsed(&format!("diagnose {id} --replay x --window 1h30m"))
+            else {
+                panic!("{id} was not read as a runbook")
+            };
+            assert_eq!(name, id);
+            assert_eq!(args.replay.window, Some(Duration::from_secs(5400)));
+        }
+    }
+
+    #[test]
+    fn flags_that_would_do_nothing_are_refused() {
+        assert!(parsed("diagnose sweep --replay x --url http://y").is_err());
+        assert!(parsed("diagnose sweep --at -10m").is_err());
+        assert!(parsed("diagnose sweep --only metrics --skip log").is_err());
+    }
+
+    #[test]
+    fn times_durations_and_sizes() {
+        assert_eq!(parse_at("-10m"), Ok(At::BeforeEnd(600.0)));
+        assert_eq!(parse_at("1970-01-01T00:01:00Z"), Ok(At::Time(60.0)));
+        assert!(parse_at("yesterday").is_err());
+        assert!(parse_duration("15").is_err() && parse_duration("-3s").is_err());
+        assert_eq!(parse_size("64MiB"), Ok(67_108_864));
+        assert!(parse_size("0").is_err() && parse_size("many").is_err());
+    }
+}

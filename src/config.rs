@@ -1,1 +1,339 @@
-//! Settings: flags, environment and `diagnose.toml` in one struct.
+//! Settings: what flags, environment and diagnose.toml mean together. Flags win over the
+//! environment, and the environment over the file. Nothing else reads either.
+
+use std::{
+    fmt,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::{
+    cli::{At, ConfigArgs, FailOn, Format, LiveArgs, RunArgs, Source, parse_duration, parse_size},
+    runbook::Severity,
+};
+
+/// What is in force.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Recordings to judge; empty for a live server.
+    pub replay: Vec<PathBuf>,
+    /// End of the time judged.
+    pub at: Option<At>,
+    /// Time judged, or sampled.
+    pub window: Option<Duration>,
+    /// Length of the baseline.
+    pub baseline: Option<Duration>,
+    /// How to reach the server, and what to ask.
+    pub live: LiveSettings,
+    /// Severity at which the gate closes; the command has its own default.
+    pub fail_on: Option<Severity>,
+    /// Least share of the checks asked that must be answered.
+    pub min_coverage: f64,
+    /// The user's directories, in order of loading.
+    pub runbook_dirs: Vec<PathBuf>,
+    /// Format of the report.
+    pub format: Format,
+    /// File for the report.
+    pub output: Option<PathBuf>,
+    /// 0 for one screen, more for everything.
+    pub verbose: u8,
+    /// The verdict only.
+    pub quiet: bool,
+    /// Colour on stdout.
+    pub color: bool,
+    /// Columns of the screen.
+    pub width: usize,
+    /// The settings file that was read.
+    pub file: Option<PathBuf>,
+}
+
+/// How to reach the server, and what to ask of it.
+#[derive(Debug, Clone)]
+pub struct LiveSettings {
+    /// Base URL; `None` to look for one.
+    pub url: Option<String>,
+    /// Deadline of each request.
+    pub timeout: Duration,
+    /// Completions to send.
+    pub probe: Option<u8>,
+    /// Bearer token.
+    pub api_key: Option<Secret>,
+    /// Extra certificates.
+    pub ca: Option<PathBuf>,
+    /// Whether certificates go unverified.
+    pub insecure: bool,
+    /// Largest body or file, bytes.
+    pub max_body: u64,
+    /// Sources to use.
+    pub sources: Vec<Source>,
+}
+
+/// A text that no log and no error shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for the one place that sends it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// diagnose.toml. Every key has a flag of the same name, which wins over it.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FileConfig {
+    /// Base URL of the server.
+    pub url: Option<String>,
+    /// Deadline of each request, e.g. `5s`.
+    pub timeout: Option<String>,
+    /// How long to sample a live server, e.g. `15s`.
+    pub window: Option<String>,
+    /// PEM file of extra certificates.
+    pub ca: Option<PathBuf>,
+    /// Do not verify certificates.
+    pub insecure: bool,
+    /// Largest body or file read, e.g. `64MiB`.
+    pub max_body: Option<String>,
+    /// Sources to leave out.
+    pub skip: Vec<Source>,
+    /// Severity at which the exit code is 1.
+    pub fail_on: Option<FailOn>,
+    /// Least share of checks answered.
+    pub min_coverage: Option<f64>,
+    /// Folders of own runbooks, relative to the file.
+    pub runbooks: Vec<PathBuf>,
+    /// Format of the report.
+    pub format: Option<Format>,
+}
+
+/// The environment, read once.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// `DIAGNOSE_API_KEY`, else `VLLM_API_KEY`.
+    pub api_key: Option<Secret>,
+    /// `NO_COLOR` is set and not empty.
+    pub no_color: bool,
+    /// `XDG_CONFIG_HOME`, else `~/.config`.
+    pub config_home: Option<PathBuf>,
+    /// Columns of the terminal.
+    pub columns: Option<usize>,
+    /// Whether stdout is a terminal.
+    pub terminal: bool,
+}
+
+impl Environment {
+    /// Reads it.
+    #[expect(clippy::disallowed_methods, reason = "the only reader of the environment")]
+    pub fn read() -> Self {
+        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let home = || var("HOME").map(|home| PathBuf::from(home).join(".config"));
+        Self {
+            api_key: var("DIAGNOSE_API_KEY").or_else(|| var("VLLM_API_KEY")).map(Secret),
+            no_color: var("NO_COLOR").is_some(),
+            config_home: var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home),
+            columns: terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)),
+            terminal: std::io::stdout().is_terminal(),
+        }
+    }
+
+    /// Whether stdout takes colour.
+    pub fn color(&self) -> bool {
+        self.terminal && !self.no_color
+    }
+
+    fn own_dir(&self) -> Option<PathBuf> {
+        self.config_home.as_ref().map(|home| home.join("diagnose"))
+    }
+}
+
+/// Settings of a command that judges.
+pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
+    let (path, file) = read_file(&args.config, env)?;
+    let window = file.window.as_deref().map(|text| duration("window", text)).transpose()?;
+    let output = &args.output;
+    Ok(Settings {
+        replay: args.replay.replay.clone(),
+        at: args.replay.at,
+        window: args.replay.window.or(if args.replay.replay.is_empty() { window } else { None }),
+        baseline: args.replay.baseline,
+        live: live_settings(&args.live, &file, env)?,
+        fail_on: args.judge.fail_on.or(file.fail_on).map(Into::into),
+        min_coverage: min_coverage(args.judge.min_coverage, file.min_coverage)?,
+        runbook_dirs: runbook_dirs(&args.judge.runbooks, path.as_deref(), &file, env),
+        format: output.format.or(file.format).unwrap_or(Format::Terminal),
+        output: output.output.clone(),
+        verbose: output.verbose,
+        quiet: output.quiet,
+        color: env.color() && !output.no_color && output.output.is_none(),
+        width: env.columns.unwrap_or(100).clamp(40, 200),
+        file: path,
+    })
+}
+
+/// Settings of `collect`.
+pub fn live(
+    args: &LiveArgs,
+    config: &ConfigArgs,
+    env: &Environment,
+) -> anyhow::Result<(LiveSettings, Option<Duration>)> {
+    let (_, file) = read_file(config, env)?;
+    let window = file.window.as_deref().map(|text| duration("window", text)).transpose()?;
+    Ok((live_settings(args, &file, env)?, window))
+}
+
+/// Directories of the user's runbooks: `~/.config/diagnose`, the file's, the flags'.
+pub fn directories(
+    flags: &[PathBuf],
+    config: &ConfigArgs,
+    env: &Environment,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let (path, file) = read_file(config, env)?;
+    Ok(runbook_dirs(flags, path.as_deref(), &file, env))
+}
+
+fn runbook_dirs(
+    flags: &[PathBuf],
+    path: Option<&Path>,
+    file: &FileConfig,
+    env: &Environment,
+) -> Vec<PathBuf> {
+    let own = env.own_dir().filter(|dir| dir.is_dir());
+    let beside = path.and_then(Path::parent).unwrap_or(Path::new(""));
+    let listed = file.runbooks.iter().map(|dir| beside.join(dir));
+    own.into_iter().chain(listed).chain(flags.iter().cloned()).collect()
+}
+
+fn live_settings(
+    args: &LiveArgs,
+    file: &FileConfig,
+    env: &Environment,
+) -> anyhow::Result<LiveSettings> {
+    let timeout = file.timeout.as_deref().map(|text| duration("timeout", text)).transpose()?;
+    let max_body = file.max_body.as_deref().map(|text| {
+        parse_size(text).map_err(|why| anyhow::anyhow!("`max_body` in the settings file: {why}"))
+    });
+    Ok(LiveSettings {
+        url: args.url.clone().or_else(|| file.url.clone()),
+        timeout: args.timeout.or(timeout).unwrap_or(Duration::from_secs(5)),
+        probe: args.probe,
+        api_key: args.api_key.clone().map(Secret).or_else(|| env.api_key.clone()),
+        ca: args.ca.clone().or_else(|| file.ca.clone()),
+        insecure: args.insecure || file.insecure,
+        max_body: args.max_body.or(max_body.transpose()?).unwrap_or(64 << 20),
+        sources: sources(args, file),
+    })
+}
+
+fn sources(args: &LiveArgs, file: &FileConfig) -> Vec<Source> {
+    let all = [Source::Metrics, Source::Probes, Source::Log];
+    if !args.only.is_empty() {
+        return all.into_iter().filter(|source| args.only.contains(source)).collect();
+    }
+    let skipped = |source: &Source| args.skip.contains(source) || file.skip.contains(source);
+    all.into_iter().filter(|source| !skipped(source)).collect()
+}
+
+fn min_coverage(flag: Option<f64>, file: Option<f64>) -> anyhow::Result<f64> {
+    let share = flag.or(file).unwrap_or(0.5);
+    if !(0.0..=1.0).contains(&share) {
+        bail!("`min_coverage` in the settings file is {share}; it must lie between 0 and 1");
+    }
+    Ok(share)
+}
+
+fn duration(key: &str, text: &str) -> anyhow::Result<Duration> {
+    parse_duration(text).map_err(|why| anyhow::anyhow!("`{key}` in the settings file: {why}"))
+}
+
+fn read_file(
+    args: &ConfigArgs,
+    env: &Environment,
+) -> anyhow::Result<(Option<PathBuf>, FileConfig)> {
+    let Some(path) = args.config.clone().or_else(|| default_file(env)) else {
+        return Ok((None, FileConfig::default()));
+    };
+    #[expect(clippy::disallowed_methods, reason = "the only reader of the settings file")]
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("failed to read the settings file {}", path.display()))?;
+    let file = parse(&text).with_context(|| format!("in the settings file {}", path.display()))?;
+    Ok((Some(path), file))
+}
+
+fn parse(text: &str) -> Result<FileConfig, toml::de::Error> {
+    toml::from_str(text)
+}
+
+fn default_file(env: &Environment) -> Option<PathBuf> {
+    let own = env.own_dir().map(|dir| dir.join("diagnose.toml"));
+    [Some(PathBuf::from("diagnose.toml")), own].into_iter().flatten().find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../diagnose.example.toml");
+
+    #[test]
+    fn the_example_parses_and_documents_every_key() {
+        parse(EXAMPLE).unwrap();
+        let uncommented: String = EXAMPLE
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .collect::<Vec<_>>()
+            .join("\n");
+        let table: toml::Table = uncommented.parse().unwrap();
+        parse(&uncommented).unwrap();
+        let schema = schemars::schema_for!(FileConfig);
+        for key in schema.get("properties").unwrap().as_object().unwrap().keys() {
+            assert!(table.contains_key(key), "diagnose.example.toml lacks `{key}`");
+        }
+        for (line, before) in EXAMPLE.lines().skip(1).zip(EXAMPLE.lines()) {
+            let is_key = line.trim_start_matches("#: ").contains(" = ");
+            assert!(!is_key || before.starts_with("# "), "no comment above `{line}`");
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_the_file() {
+        let file = parse("url = 'http://file'\nskip = ['log']\nmax_body = '1MiB'").unwrap();
+        let env = Environment { api_key: Some(Secret("env".into())), ..Environment::default() };
+        let plain = live_settings(&LiveArgs::default(), &file, &env).unwrap();
+        assert_eq!(plain.url.as_deref(), Some("http://file"));
+        assert_eq!(plain.api_key, Some(Secret("env".into())));
+        assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 2));
+        let flags = LiveArgs {
+            url: Some("http://flag".into()),
+            api_key: Some("flag".into()),
+            only: vec![Source::Log],
+            ..LiveArgs::default()
+        };
+        let given = live_settings(&flags, &file, &env).unwrap();
+        assert_eq!(given.url.as_deref(), Some("http://flag"));
+        assert_eq!(given.api_key, Some(Secret("flag".into())));
+        assert_eq!(given.sources, [Source::Log]);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let error = parse("url = 'x'\ntimout = '5s'").unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("timout"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_never_shows() {
+        assert_eq!(format!("{:?}", Secret("hunter2".into())), "(hidden)");
+    }
+}

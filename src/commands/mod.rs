@@ -1,1 +1,117 @@
-//! The commands.
+//! One `match` over the commands, and the only place that writes to the outside.
+
+pub mod collect;
+pub mod explain;
+pub mod generate;
+mod page;
+pub mod run;
+pub mod runbook;
+pub mod settings;
+mod write;
+
+use std::{ffi::OsString, fmt};
+
+use clap::error::ErrorKind;
+
+use crate::{
+    cli::{self, Command, ConfigCommand, Invocation},
+    config::{self, Environment},
+    exit::Exit,
+    runbook::Library,
+};
+
+/// A failure in words: what was tried, what happened, and what to try next.
+#[derive(Debug)]
+pub struct Failure {
+    /// What was tried, a fragment after "failed to".
+    pub tried: String,
+    /// What happened.
+    pub happened: String,
+    /// What to try next.
+    pub next: String,
+    /// The exit code it gives.
+    pub exit: Exit,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failed to {}: {}\n  try: {}", self.tried, self.happened, self.next)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Runs the command line and tells how to exit.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let invocation = match cli::parse(args) {
+        Ok(invocation) => invocation,
+        Err(error) => return usage(&error),
+    };
+    match dispatch(invocation) {
+        Ok(exit) => exit,
+        Err(error) => fail(&error),
+    }
+}
+
+fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
+    let env = Environment::read();
+    match invocation {
+        Invocation::Diagnose(id, args) => run::run(&run::Scope::Runbook(id), &args, &env),
+        Invocation::Command(command) => match command {
+            Command::Sweep(args) => run::run(&run::Scope::Sweep, &args, &env),
+            Command::Collect(args) => collect::run(&args, &env),
+            Command::Explain(args) => explain::run(&args, &env),
+            Command::Runbook(command) => runbook::run(command, &env),
+            Command::Config(ConfigCommand::Check(args)) => settings::check(&args, &env),
+            Command::Completions { shell } => generate::completions(shell),
+            Command::Man => generate::man(),
+            Command::Schema { of } => generate::schema(of),
+            Command::Generate(args) => generate::run(&args),
+            Command::Other(_) => anyhow::bail!("a runbook was read as a command"),
+        },
+    }
+}
+
+/// Help and version go to stdout and are no error; usage errors exit with 2.
+fn usage(error: &clap::Error) -> Exit {
+    // A reader that went away leaves nobody to tell.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Clean,
+        _ => Exit::Failed,
+    }
+}
+
+fn fail(error: &anyhow::Error) -> Exit {
+    let exit = error.downcast_ref::<Failure>().map_or(Exit::Failed, |failure| failure.exit);
+    let text = format!("{error:#}");
+    let prefix = if text.starts_with("error") { "" } else { "error: " };
+    write::note(&format!("{prefix}{text}"));
+    exit
+}
+
+/// The runbooks in force.
+pub(crate) fn library(args: &cli::LibraryArgs, env: &Environment) -> anyhow::Result<Library> {
+    Ok(Library::load(&config::directories(&args.runbooks, &args.config, env)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_was_tried_what_happened_and_what_to_try() {
+        let failure = Failure {
+            tried: "read http://x/metrics".into(),
+            happened: "connection refused".into(),
+            next: "start the server".into(),
+            exit: Exit::Inconclusive,
+        };
+        let text = failure.to_string();
+        assert_eq!(
+            text,
+            "failed to read http://x/metrics: connection refused\n  try: start the server"
+        );
+        assert_eq!(fail(&failure.into()), Exit::Inconclusive);
+    }
+}

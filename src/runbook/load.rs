@@ -1,1 +1,299 @@
-//! Reading runbooks, checks, causes and policy from the binary and from user directories.
+//! Reading runbooks, checks, causes and policy: the embedded ones, then the user's own.
+
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_saphyr::Location;
+
+use super::{
+    Cause, Check, Kind, Library, Origin, PolicyEntry, Runbook,
+    problem::{Problem, SourceFile, did_you_mean},
+};
+
+/// The files in the binary, by path from the root of the repository. A test asserts that this
+/// list equals the folder.
+pub const EMBEDDED: &[(&str, &str)] = &[
+    ("runbooks/high-ttft.yaml", include_str!("../../runbooks/high-ttft.yaml")),
+    ("runbooks/checks/latency.yaml", include_str!("../../runbooks/checks/latency.yaml")),
+    ("runbooks/causes/load.yaml", include_str!("../../runbooks/causes/load.yaml")),
+    ("runbooks/policy.yaml", include_str!("../../runbooks/policy.yaml")),
+];
+
+/// Why the runbooks could not be loaded. Every file was looked at, so all faults are named.
+#[derive(Debug)]
+pub struct LoadError {
+    /// Folders and files that could not be read: path and reason.
+    pub unreadable: Vec<(PathBuf, io::Error)>,
+    /// Faults inside files.
+    pub problems: Vec<Problem>,
+}
+
+impl LoadError {
+    /// All faults for a terminal.
+    pub fn render(&self, color: bool) -> String {
+        let unreadable = self
+            .unreadable
+            .iter()
+            .map(|(path, why)| format!("error: failed to read {}: {why}", path.display()));
+        let problems = self.problems.iter().map(|problem| problem.render(color));
+        unreadable.chain(problems).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl Library {
+    /// What ships in the binary.
+    pub fn embedded() -> Result<Self, LoadError> {
+        Self::from_files(embedded_files())
+    }
+
+    /// What ships in the binary, overridden by the files of `user_dirs` in their order.
+    pub fn load(user_dirs: &[PathBuf]) -> Result<Self, LoadError> {
+        let mut files = embedded_files();
+        let mut unreadable = Vec::new();
+        for (index, dir) in user_dirs.iter().enumerate() {
+            match read_dir(dir, index + 1) {
+                Ok(found) => files.extend(found),
+                Err(failure) => unreadable.push(failure),
+            }
+        }
+        match Self::from_files(files) {
+            Ok(library) if unreadable.is_empty() => Ok(library),
+            Ok(_) => Err(LoadError { unreadable, problems: Vec::new() }),
+            Err(error) => Err(LoadError { unreadable, ..error }),
+        }
+    }
+
+    /// Parses files; a later one overrides the ids of an earlier one.
+    pub fn from_files(files: Vec<SourceFile>) -> Result<Self, LoadError> {
+        let mut library = Self::default();
+        let mut problems = Vec::new();
+        for file in files {
+            let file = Arc::new(file);
+            library.files.push(Arc::clone(&file));
+            if let Err(problem) = library.add(&file) {
+                problems.push(*problem);
+            }
+        }
+        if problems.is_empty() {
+            return Ok(library);
+        }
+        Err(LoadError { unreadable: Vec::new(), problems })
+    }
+
+    fn add(&mut self, file: &Arc<SourceFile>) -> Result<(), Box<Problem>> {
+        match kind_of(&file.path) {
+            Kind::Runbook => {
+                let runbook: Runbook = parse(file)?;
+                self.note(file, Kind::Runbook, &runbook.id.value, Some(runbook.id.referenced));
+                self.runbooks.insert(runbook.id.value.clone(), runbook);
+            }
+            Kind::Check => {
+                for check in parse::<Vec<Check>>(file)? {
+                    self.note(file, Kind::Check, &check.id.value, Some(check.id.referenced));
+                    self.checks.insert(check.id.value.clone(), check);
+                }
+            }
+            Kind::Cause => {
+                for cause in parse::<Vec<Cause>>(file)? {
+                    self.note(file, Kind::Cause, &cause.id.value, Some(cause.id.referenced));
+                    self.causes.insert(cause.id.value.clone(), cause);
+                }
+            }
+            Kind::Policy => self.add_policy(file)?,
+        }
+        Ok(())
+    }
+
+    /// A user's entry may leave `about` out: it keeps the shipped text.
+    fn add_policy(&mut self, file: &Arc<SourceFile>) -> Result<(), Box<Problem>> {
+        for (name, given) in parse::<BTreeMap<String, PolicyText>>(file)? {
+            let shipped = self.policy.get(&name).map(|entry| entry.about.clone());
+            let about = given.about.or(shipped).unwrap_or_else(|| format!("Set in {}.", file.path));
+            self.note(file, Kind::Policy, &name, None);
+            let by_user = file.layer > 0;
+            self.policy.insert(name, PolicyEntry { value: given.value, about, by_user });
+        }
+        Ok(())
+    }
+
+    /// Remembers where an item stands. The same id twice in one directory is kept for lint.
+    fn note(&mut self, file: &Arc<SourceFile>, kind: Kind, id: &str, at: Option<Location>) {
+        let span = match at {
+            Some(location) => file.span(location),
+            None => file.find_from(0, id).unwrap_or(0..0),
+        };
+        let origin = Origin { file: Arc::clone(file), span };
+        let key = (kind, id.to_owned());
+        if let Some(earlier) = self.origins.insert(key.clone(), origin)
+            && earlier.file.layer == file.layer
+        {
+            self.duplicates.push((key, earlier));
+        }
+    }
+}
+
+/// Ids and titles of the embedded runbooks, read from their first lines: the command line needs
+/// them at every start, and parsing all files for that would cost more than the whole start.
+pub fn embedded_titles() -> Vec<(&'static str, &'static str)> {
+    let value = |text: &'static str, key: &str| {
+        text.lines().find_map(|line| line.strip_prefix(key)).map_or("", str::trim)
+    };
+    EMBEDDED
+        .iter()
+        .filter(|(path, _)| kind_of(path) == Kind::Runbook)
+        .map(|&(_, text)| (value(text, "id:"), value(text, "title:")))
+        .collect()
+}
+
+/// An entry of policy.yaml as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyText {
+    value: f64,
+    #[serde(default)]
+    about: Option<String>,
+}
+
+fn embedded_files() -> Vec<SourceFile> {
+    EMBEDDED
+        .iter()
+        .map(|&(path, text)| SourceFile { path: path.into(), text: text.into(), layer: 0 })
+        .collect()
+}
+
+/// The folder tells what a file holds.
+fn kind_of(path: &str) -> Kind {
+    let mut parts = path.rsplit(['/', '\\']);
+    let name = parts.next().unwrap_or_default();
+    match parts.next() {
+        Some("checks") => Kind::Check,
+        Some("causes") => Kind::Cause,
+        _ if name == "policy.yaml" || name == "policy.yml" => Kind::Policy,
+        _ => Kind::Runbook,
+    }
+}
+
+fn parse<T: DeserializeOwned>(file: &Arc<SourceFile>) -> Result<T, Box<Problem>> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(&file.text, options).map_err(|error| {
+        let span = error.location().map_or(0..0, |location| file.span(location));
+        let text = error.without_snippet().to_string();
+        let message = text.rsplit_once(" at line ").map_or(&*text, |(before, _)| before).to_owned();
+        let help = unknown_field_help(&message);
+        Box::new(Problem::error(file, span, message).with_help(help))
+    })
+}
+
+/// For "unknown field `x`, expected one of a, b": the expected name that `x` is near to.
+fn unknown_field_help(message: &str) -> Option<String> {
+    let (unknown, expected) = message.split_once("expected one of ")?;
+    let word = unknown.split('`').nth(1)?;
+    did_you_mean(word, expected.split(", ").map(|name| name.trim_matches('`')))
+}
+
+type Unreadable = (PathBuf, io::Error);
+
+/// Every YAML file of a user's directory, in the order of names.
+fn read_dir(dir: &Path, layer: usize) -> Result<Vec<SourceFile>, Unreadable> {
+    let mut paths = yaml_files(dir).map_err(|why| (dir.to_path_buf(), why))?;
+    for folder in ["checks", "causes"] {
+        let folder = dir.join(folder);
+        if folder.is_dir() {
+            paths.extend(yaml_files(&folder).map_err(|why| (folder.clone(), why))?);
+        }
+    }
+    paths.into_iter().map(|path| read_file(path, layer)).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the user's own runbooks, read once at the start")]
+fn read_file(path: PathBuf, layer: usize) -> Result<SourceFile, Unreadable> {
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(SourceFile { path: path.display().to_string(), text, layer }),
+        Err(why) => Err((path, why)),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the user's own runbooks, read once at the start")]
+fn yaml_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+        if yaml && path.is_file() {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, text: &str, layer: usize) -> SourceFile {
+        SourceFile { path: path.into(), text: text.into(), layer }
+    }
+
+    #[test]
+    fn the_embedded_library_loads_and_its_titles_are_found_without_parsing() {
+        let library = Library::embedded().unwrap();
+        let parsed: Vec<_> =
+            library.runbooks.values().map(|book| (&*book.id.value, &*book.title)).collect();
+        let mut scanned = embedded_titles();
+        scanned.sort_unstable();
+        assert_eq!(scanned, parsed);
+        assert!(library.policy.values().all(|entry| !entry.by_user));
+    }
+
+    #[test]
+    fn a_users_policy_overrides_the_number_and_keeps_the_text() {
+        let shipped = file("runbooks/policy.yaml", "slo:\n  value: 2.0\n  about: Ours.\n", 0);
+        let own = file("/etc/mine/policy.yaml", "slo: {value: 3}\n", 1);
+        let library = Library::from_files(vec![shipped, own]).unwrap();
+        let entry = &library.policy["slo"];
+        assert_eq!((entry.value, entry.about.as_str(), entry.by_user), (3.0, "Ours.", true));
+        assert_eq!(library.duplicates.len(), 0);
+    }
+
+    #[test]
+    fn a_misspelt_field_is_shown_under_its_line_with_the_name_meant() {
+        let text = "- id: a\n  quesion: Is it?\n";
+        let error = Library::from_files(vec![file("checks/x.yaml", text, 1)]).unwrap_err();
+        let shown = error.to_string();
+        assert!(shown.contains("checks/x.yaml:2:3"), "{shown}");
+        assert!(shown.contains("did you mean `question`?"), "{shown}");
+    }
+
+    #[test]
+    fn the_same_id_twice_in_one_directory_is_remembered_and_an_override_is_not() {
+        let check = "- {id: a, question: Q?, when: 'true', group: queue, yes: Y, no: N}\n";
+        let files = vec![
+            file("runbooks/checks/a.yaml", check, 0),
+            file("x/checks/a.yaml", check, 1),
+            file("x/checks/b.yaml", check, 1),
+        ];
+        let library = Library::from_files(files).unwrap();
+        assert_eq!(library.duplicates.len(), 1);
+        assert_eq!(library.origins[&(Kind::Check, "a".into())].file.path, "x/checks/b.yaml");
+    }
+
+    #[test]
+    fn a_missing_directory_is_an_error_that_names_it() {
+        let error = Library::load(&["/no/such/dir".into()]).unwrap_err();
+        assert!(error.to_string().contains("/no/such/dir"), "{error}");
+    }
+}

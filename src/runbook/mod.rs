@@ -3,14 +3,17 @@
 pub mod expr;
 pub mod lint;
 pub mod load;
+pub mod problem;
 pub mod rank;
 pub mod walk;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
+
+pub use problem::{Problem, SourceFile};
 
 /// How bad a finding is.
 #[derive(
@@ -356,6 +359,34 @@ pub struct Library {
     pub causes: BTreeMap<String, Cause>,
     /// Thresholds by name.
     pub policy: BTreeMap<String, PolicyEntry>,
+    /// The files read, in order of loading.
+    pub files: Vec<Arc<SourceFile>>,
+    /// Where each item stands.
+    pub origins: BTreeMap<(Kind, String), Origin>,
+    /// Ids that stand twice in one directory, with the earlier place.
+    pub duplicates: Vec<((Kind, String), Origin)>,
+}
+
+/// Kinds of item in a library; the folder of a file tells which it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// `<runbook>.yaml`: one runbook.
+    Runbook,
+    /// `checks/<family>.yaml`: a list of checks.
+    Check,
+    /// `causes/<family>.yaml`: a list of causes.
+    Cause,
+    /// `policy.yaml`: thresholds by name.
+    Policy,
+}
+
+/// Where an item stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Origin {
+    /// The file.
+    pub file: Arc<SourceFile>,
+    /// Bytes of its id.
+    pub span: Range<usize>,
 }
 
 /// A threshold, with who set it.

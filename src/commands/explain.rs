@@ -1,0 +1,250 @@
+//! `diagnose explain`: what a signal, check, cause, runbook, policy entry or exit code means.
+
+use super::{Failure, library, page::Page, write};
+use crate::{
+    cli::ExplainArgs,
+    config::Environment,
+    exit::{self, Exit},
+    runbook::{
+        Cause, Check, Fix, Item, Library, PolicyEntry, Runbook, Weight, problem::did_you_mean,
+    },
+    signals::{self, Signal},
+};
+
+/// Prints the page of an id.
+pub fn run(args: &ExplainArgs, env: &Environment) -> anyhow::Result<Exit> {
+    let library = library(&args.library, env)?;
+    match page(&args.id, &library) {
+        Some(text) => write::print(&text)?,
+        None => return Err(unknown(&args.id, &library).into()),
+    }
+    Ok(Exit::Clean)
+}
+
+/// The page of an id; everything that carries the id is on it.
+fn page(id: &str, library: &Library) -> Option<String> {
+    if matches!(id, "exit-code" | "exit-codes" | "exit") {
+        return Some(exit::help_table());
+    }
+    if let Some(exit) = Exit::from_code(id) {
+        return Some(format!("exit code {id}: {}\n", exit.meaning().replace('`', "")));
+    }
+    let base = id.strip_suffix("_baseline").or_else(|| id.strip_suffix("_change"));
+    let policy = id.strip_prefix("policy_").unwrap_or(id);
+    let pages = [
+        library.runbooks.get(id).map(|runbook| of_runbook(runbook, library)),
+        library.causes.get(id).map(|cause| of_cause(cause, library)),
+        library.checks.get(id).map(|check| of_check(check, library)),
+        signals::find(base.unwrap_or(id)).map(|signal| of_signal(signal, library)),
+        library.policy.get(policy).map(|entry| of_policy(policy, entry, library)),
+    ];
+    let pages: Vec<_> = pages.into_iter().flatten().collect();
+    (!pages.is_empty()).then(|| pages.join("\n"))
+}
+
+fn unknown(id: &str, library: &Library) -> Failure {
+    let ids = library.runbooks.keys().chain(library.causes.keys()).chain(library.checks.keys());
+    let names = ids.chain(library.policy.keys()).map(String::as_str);
+    let names: Vec<_> =
+        names.chain(signals::registry().map(|signal| signal.name)).chain(["exit-code"]).collect();
+    let close: Vec<_> = names.iter().copied().filter(|name| name.contains(id)).take(6).collect();
+    let near = did_you_mean(id, names)
+        .or_else(|| (!close.is_empty()).then(|| format!("one of {}", close.join(", "))));
+    Failure {
+        tried: format!("explain `{id}`"),
+        happened: "no signal, check, cause, runbook, policy entry or exit code has this id".into(),
+        next: near.unwrap_or_else(|| "`diagnose runbook list`, or an id from a report".into()),
+        exit: Exit::Failed,
+    }
+}
+
+fn of_signal(signal: &Signal, library: &Library) -> String {
+    let mut page = Page::default();
+    page.text("", &format!("{} (signal)", signal.name)).text("  ", signal.about).gap();
+    page.field("unit", &format!("{:?}", signal.unit))
+        .field("source", signal.source)
+        .field("families", &signal.families.join(", "))
+        .field(
+            "asked by",
+            &ids(library
+                .checks
+                .values()
+                .filter(|check| mentions(&check.when.value, signal.name))
+                .map(|check| &check.id.value)),
+        );
+    page.gap().text("  ", signal.doc);
+    page.finish()
+}
+
+/// Whether a condition reads a name, in any of its views.
+fn mentions(condition: &str, name: &str) -> bool {
+    let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+    condition.split(word).any(|variable| {
+        variable.strip_prefix(name).is_some_and(|view| matches!(view, "" | "_baseline" | "_change"))
+    })
+}
+
+fn of_check(check: &Check, library: &Library) -> String {
+    let id = check.id.value.as_str();
+    let mut page = Page::default();
+    page.text("", &format!("{id} (check)")).text("  ", &check.question).gap();
+    page.field("when", &check.when.value)
+        .field("yes", &check.yes)
+        .field("no", &check.no)
+        .field("group", &format!("{:?}", check.group));
+    if let Some(symptom) = &check.symptom {
+        let severity = format!("{:?}", symptom.severity).to_lowercase();
+        page.field("symptom", &format!("{} ({severity})", symptom.signal.value));
+    }
+    let causes =
+        library.causes.values().filter(|cause| items(cause).any(|item| item.check.value == id));
+    let runbooks = library.runbooks.values().filter(|runbook| {
+        let gate = runbook.gate.iter().any(|check| check.value == id);
+        gate || runbook.steps.values().any(|step| step.check.value == id)
+    });
+    page.field("weighs in", &ids(causes.map(|cause| &cause.id.value)))
+        .field("asked in", &ids(runbooks.map(|runbook| &runbook.id.value)))
+        .field("defined in", &place(library, crate::runbook::Kind::Check, id));
+    page.finish()
+}
+
+fn of_cause(cause: &Cause, library: &Library) -> String {
+    let id = cause.id.value.as_str();
+    let mut page = Page::default();
+    page.text("", &format!("{id} (cause)")).text("  ", &format!("{}.", cause.title)).gap();
+    page.text("  ", &cause.claim).gap();
+    page.field("family", &cause.family)
+        .field("severity", &format!("{:?}", cause.severity).to_lowercase())
+        .field("leads to", &ids(cause.leads_to.iter().map(|cause| &cause.value)));
+    if let Some(check) = &cause.decided_by {
+        page.field("decided by", &question(&check.value, library));
+    }
+    page.field("defined in", &place(library, crate::runbook::Kind::Cause, id));
+    for (heading, items) in [
+        ("Requires, all of:", &cause.requires),
+        ("Decisive, at least one of:", &cause.decisive),
+        ("Speaks for it:", &cause.supports),
+        ("Speaks against it:", &cause.against),
+    ] {
+        list(&mut page, heading, items, library);
+    }
+    if !cause.fixes.is_empty() {
+        page.gap().text("  ", "What to do, safest first:");
+    }
+    for fix in &cause.fixes {
+        of_fix(&mut page, fix);
+    }
+    page.finish()
+}
+
+fn list(page: &mut Page, heading: &str, items: &[Item], library: &Library) {
+    if items.is_empty() {
+        return;
+    }
+    page.gap().text("  ", heading);
+    for item in items {
+        let no = match item.no {
+            Weight::None => String::new(),
+            weight => format!(", a no {}", format!("{weight:?}").to_lowercase()),
+        };
+        let weight = format!("{:?}", item.weight).to_lowercase();
+        let question = question(&item.check.value, library);
+        page.text("  - ", &format!("{question} [{weight}{no}]"));
+    }
+}
+
+fn of_fix(page: &mut Page, fix: &Fix) {
+    page.text("  - ", &format!("{} [{}]", fix.text, format!("{:?}", fix.risk).to_lowercase()));
+    for (key, value) in [
+        ("command", fix.command.as_deref().unwrap_or("")),
+        ("effect", &*fix.effect),
+        ("undo", &*fix.undo),
+    ] {
+        page.field(&format!("  {key}"), value);
+    }
+}
+
+fn of_runbook(runbook: &Runbook, library: &Library) -> String {
+    let id = runbook.id.value.as_str();
+    let mut page = Page::default();
+    page.text("", &format!("{id} (runbook)")).text("  ", &format!("{}.", runbook.title)).gap();
+    for symptom in &runbook.symptoms {
+        page.text("  - ", symptom);
+    }
+    page.gap()
+        .field("holds when", &ids(runbook.gate.iter().map(|check| &check.value)))
+        .field("steps", &runbook.steps.len().to_string())
+        .field(
+            "ranks",
+            &match runbook.causes.len() {
+                0 => "all causes".into(),
+                _ => ids(runbook.causes.iter().map(|cause| &cause.value)),
+            },
+        )
+        .field("defined in", &place(library, crate::runbook::Kind::Runbook, id))
+        .gap()
+        .text("  ", &format!("`diagnose runbook show {id}` prints the tree."));
+    page.finish()
+}
+
+fn of_policy(name: &str, entry: &PolicyEntry, library: &Library) -> String {
+    let mut page = Page::default();
+    page.text("", &format!("{name} (policy)")).text("  ", &entry.about).gap();
+    page.field("value", &entry.value.to_string())
+        .field("set by", if entry.by_user { "you" } else { "the tool" })
+        .field("in checks as", &format!("policy_{name}"))
+        .field("defined in", &place(library, crate::runbook::Kind::Policy, name));
+    page.finish()
+}
+
+fn items(cause: &Cause) -> impl Iterator<Item = &Item> {
+    cause.requires.iter().chain(&cause.decisive).chain(&cause.supports).chain(&cause.against)
+}
+
+fn question(check: &str, library: &Library) -> String {
+    let question = library.checks.get(check).map_or("", |check| check.question.as_str());
+    format!("{check}: {question}")
+}
+
+fn place(library: &Library, kind: crate::runbook::Kind, id: &str) -> String {
+    let origin = library.origins.get(&(kind, id.to_owned()));
+    origin.map(|origin| origin.file.path.clone()).unwrap_or_default()
+}
+
+fn ids<'a>(ids: impl Iterator<Item = &'a String>) -> String {
+    ids.map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_in_the_library_has_a_page() {
+        let library = Library::embedded().unwrap();
+        let ids = library.runbooks.keys().chain(library.causes.keys()).chain(library.checks.keys());
+        for id in ids.chain(library.policy.keys()).map(String::as_str) {
+            assert!(page(id, &library).is_some_and(|text| text.starts_with(id)), "{id}");
+        }
+        for signal in signals::registry() {
+            assert!(page(signal.name, &library).is_some(), "{}", signal.name);
+        }
+        for code in ["0", "1", "2", "3", "130", "143", "exit-code"] {
+            assert!(page(code, &library).is_some(), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_view_counts_as_its_signal_and_a_longer_name_does_not() {
+        assert!(mentions("ttft_mean_seconds_change >= 1.5", "ttft_mean_seconds"));
+        assert!(!mentions("ttft_mean_seconds_change >= 1.5", "ttft_mean"));
+    }
+
+    #[test]
+    fn an_unknown_id_names_the_nearest_one() {
+        let library = Library::embedded().unwrap();
+        let first = library.causes.keys().next().unwrap();
+        let failure = unknown(&format!("{first}x"), &library);
+        assert!(failure.next.contains(first.as_str()), "{failure}");
+    }
+}

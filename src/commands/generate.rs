@@ -1,0 +1,140 @@
+//! What is generated from the code and the runbooks: completions, the manual page, JSON Schemas,
+//! and the generated parts of the repository, which a test keeps up to date.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use clap_complete::Shell;
+use schemars::{Schema, schema_for};
+
+use super::write;
+use crate::{
+    cli::{self, GenerateArgs, SchemaOf},
+    exit::{self, Exit},
+    report::Report,
+    runbook::{Cause, Check, Library, Runbook},
+};
+
+/// Prints the completion script of a shell.
+pub fn completions(shell: Shell) -> anyhow::Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut cli::command(), "diagnose", &mut script);
+    write::print(&String::from_utf8(script).context("the script is not UTF-8")?)?;
+    Ok(Exit::Clean)
+}
+
+/// Prints the manual page.
+pub fn man() -> anyhow::Result<Exit> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(cli::command()).render(&mut page).context("failed to render the page")?;
+    write::print(&String::from_utf8(page).context("the page is not UTF-8")?)?;
+    Ok(Exit::Clean)
+}
+
+/// Prints a JSON Schema.
+pub fn schema(of: SchemaOf) -> anyhow::Result<Exit> {
+    write::print(&schema_text(of)?)?;
+    Ok(Exit::Clean)
+}
+
+fn schema_text(of: SchemaOf) -> anyhow::Result<String> {
+    let schema: Schema = match of {
+        SchemaOf::Report => schema_for!(Report),
+        SchemaOf::Runbook => schema_for!(Runbook),
+        SchemaOf::Checks => schema_for!(Vec<Check>),
+        SchemaOf::Causes => schema_for!(Vec<Cause>),
+    };
+    Ok(serde_json::to_string_pretty(&schema)? + "\n")
+}
+
+/// Checks or writes the generated parts of the repository in the current folder.
+pub fn run(args: &GenerateArgs) -> anyhow::Result<Exit> {
+    let root = Path::new(".");
+    let stale = stale(root)?;
+    for (path, text) in &stale {
+        if args.write {
+            write::file(&root.join(path), text)?;
+        }
+        let word = if args.write { "wrote" } else { "stale" };
+        write::note(&format!("{word}: {}", path.display()));
+    }
+    let failed = args.check && !stale.is_empty();
+    if failed {
+        write::note("`cargo run -- generate --write` brings them up to date");
+    }
+    Ok(if failed { Exit::Finding } else { Exit::Clean })
+}
+
+/// The generated files that differ from what the code says, with the text they should have.
+pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
+    let mut expected = BTreeMap::new();
+    for (name, of) in
+        [("runbook", SchemaOf::Runbook), ("checks", SchemaOf::Checks), ("causes", SchemaOf::Causes)]
+    {
+        let path = PathBuf::from(format!("fixtures/schemas/{name}-v1.json"));
+        expected.insert(path, schema_text(of)?);
+    }
+    let readme = PathBuf::from("README.md");
+    let present = read(&root.join(&readme))?;
+    let filled = fill(&present, "exit codes", &exit::markdown_table())?;
+    let filled = fill(&filled, "causes", &causes_table(&Library::embedded()?))?;
+    expected.insert(readme, filled);
+    expected.retain(|path, text| read(&root.join(path)).ok().as_ref() != Some(text));
+    Ok(expected)
+}
+
+#[expect(clippy::disallowed_methods, reason = "reads files of the repository, for developers")]
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
+}
+
+/// Puts `text` between the markers of a generated part.
+fn fill(page: &str, part: &str, text: &str) -> anyhow::Result<String> {
+    let begin = format!("<!-- begin generated: {part} -->\n");
+    let end = format!("<!-- end generated: {part} -->");
+    let Some((before, rest)) = page.split_once(&begin) else {
+        bail!("README.md has no line `{}`", begin.trim_end());
+    };
+    let Some((_, after)) = rest.split_once(&end) else {
+        bail!("README.md has no line `{end}`");
+    };
+    Ok(format!("{before}{begin}{text}{end}{after}"))
+}
+
+/// All causes by family, in Markdown.
+fn causes_table(library: &Library) -> String {
+    let mut families: BTreeMap<&str, Vec<&Cause>> = BTreeMap::new();
+    for cause in library.causes.values() {
+        families.entry(&cause.family).or_default().push(cause);
+    }
+    let rows = families
+        .into_values()
+        .flatten()
+        .map(|cause| format!("| {} | `{}` | {} |\n", cause.family, cause.id.value, cause.title));
+    format!("| family | cause | what it means |\n|---|---|---|\n{}", rows.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_replaced_between_its_markers_only() {
+        let page = "a\n<!-- begin generated: x -->\nold\n<!-- end generated: x -->\nb\n";
+        let filled = fill(page, "x", "new\n").unwrap();
+        assert_eq!(filled, page.replace("old", "new"));
+        assert!(fill("no markers", "x", "new\n").is_err());
+    }
+
+    #[test]
+    fn every_shell_has_a_script_and_it_knows_the_runbooks() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut cli::command(), "diagnose", &mut script);
+            assert!(String::from_utf8(script).unwrap().contains("high-ttft"), "{shell}");
+        }
+    }
+}

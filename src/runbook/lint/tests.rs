@@ -1,0 +1,170 @@
+use super::*;
+
+const CHECKS: &str = "\
+- id: slow
+  question: Is it slow?
+  when: ttft_mean_seconds_change >= 1.5
+  group: latency
+  yes: Slow.
+  no: Fast.
+  symptom:
+    signal: ttft_mean_seconds
+    threshold: slo
+    severity: warning
+    statement: It takes {now}, allowed is {threshold}.
+- {id: busy, question: Is it busy?, when: running_requests > policy_slo, group: queue, yes: Y, no: N}
+";
+const CAUSES: &str = "\
+- id: too-much
+  family: load
+  title: Too much
+  claim: Too much arrives.
+  severity: warning
+  decisive: [{check: busy, weight: decisive}]
+  leads_to: [too-much]
+  fixes: [{action: observe, text: Wait., risk: safe, effect: None., undo: None.}]
+";
+const POLICY: &str = "slo: {value: 2.0, about: Ours.}\n";
+const RUNBOOK: &str = "\
+id: book
+title: Book
+symptoms: [Slow.]
+gate: [slow]
+start: one
+steps:
+  one:
+    check: busy
+    then: {cause: too-much}
+    else: {goto: two}
+    unknown: {done: Unknown.}
+  two:
+    check: slow
+    then: {done: Slow.}
+    else: {done: Fine.}
+    unknown: {done: Unknown.}
+tests:
+  - name: busy
+    given: {running_requests: 9.0}
+    expect: {path: [one], cause: too-much, not: []}
+";
+
+/// Lints the four files after replacing one text, and gives the problems as they are shown.
+fn shown(from: &str, to: &str) -> String {
+    let all = [CHECKS, CAUSES, POLICY, RUNBOOK];
+    assert!(from.is_empty() || all.iter().any(|text| text.contains(from)), "{from}");
+    let file = |path: &str, text: &str| SourceFile {
+        path: path.into(),
+        text: if from.is_empty() { text.into() } else { text.replacen(from, to, 1) },
+        layer: 0,
+    };
+    let files = vec![
+        file("checks/a.yaml", CHECKS),
+        file("causes/a.yaml", CAUSES),
+        file("policy.yaml", POLICY),
+        file("book.yaml", RUNBOOK),
+    ];
+    let library = Library::from_files(files).unwrap();
+    let problems = lint_with(&library, ["ttft_mean_seconds", "running_requests"].into());
+    problems.iter().map(|problem| problem.render(false)).collect::<Vec<_>>().join("\n")
+}
+
+#[track_caller]
+fn expect(from: &str, to: &str, parts: &[&str]) {
+    let shown = shown(from, to);
+    for part in parts {
+        assert!(shown.contains(part), "`{part}` is not in\n{shown}");
+    }
+}
+
+#[test]
+fn a_sound_library_has_no_problem_and_leads_to_may_be_a_circle() {
+    assert_eq!(shown("", ""), "");
+}
+
+#[test]
+fn a_problem_is_shown_under_its_line_with_the_name_meant() {
+    insta::assert_snapshot!(shown("when: running_requests >", "when: runing_requests >"), @"
+    error: unknown signal `runing_requests`
+      --> checks/a.yaml:12:43
+       |
+    12 | - {id: busy, question: Is it busy?, when: runing_requests > policy_slo, group: queue, yes: Y, no: N}
+       |                                           ^^^^^^^^^^^^^^^
+       |
+       = help: did you mean `running_requests`?
+    ");
+}
+
+#[test]
+fn conditions() {
+    expect("running_requests > p", "running_requests > > p", &["not a CEL condition"]);
+    expect("policy_slo", "policy_slp", &["unknown policy entry `slp`", "`policy_slo`?"]);
+    expect("ttft_mean_seconds_change", "x_change", &["unknown signal `x`", "checks/a.yaml:3:9"]);
+}
+
+#[test]
+fn questions_and_statements() {
+    expect("Is it slow?", "It is slow", &["question mark", "checks/a.yaml:2:13"]);
+    expect("{now}", "{noww}", &["unknown placeholder `{noww}`", "did you mean `now`?"]);
+    expect("    threshold: slo\n", "", &["this symptom has no `threshold`"]);
+    expect("threshold: slo", "threshold: sla", &["unknown policy entry `sla`"]);
+    expect("signal: ttft_mean_seconds", "signal: ttft", &["unknown signal `ttft`"]);
+}
+
+#[test]
+fn causes() {
+    expect("[{check: busy, weight: decisive}]", "[]", &["no decisive check"]);
+    expect("check: busy, weight", "check: buzy, weight", &["unknown check `buzy`", "`busy`?"]);
+    expect("leads_to: [too-much]", "leads_to: [to-much]", &["unknown cause `to-much`"]);
+    expect("  fixes:", "  fixes: []\n  decided_by: slow\n#", &["warning: no fix"]);
+}
+
+#[test]
+fn trees() {
+    expect("goto: two", "goto: tow", &["unknown step `tow`", "`two`?", "no answer leads to"]);
+    expect("goto: two", "done: End.", &["no answer leads to the step `two`"]);
+    expect("start: one", "start: onne", &["unknown step `onne`"]);
+    expect("{done: Slow.}", "{}", &["`then` needs exactly one of"]);
+    expect("{done: Slow.}", "{done: Slow., goto: one}", &["`then` needs exactly one of"]);
+    expect("gate: [slow]", "gate: [busy]", &["`busy` has no `symptom` block"]);
+    expect("tests:", "causes: [other]\ntests:", &["not among", "unknown cause `other`"]);
+}
+
+#[test]
+fn a_circle_is_printed() {
+    expect("{done: Fine.}", "{goto: one}", &["in a circle: `one` → `two` → `one`"]);
+    let from =
+        "    then: {done: Slow.}\n    else: {done: Fine.}\n    unknown: {done: Unknown.}\ntests";
+    let to = "    then: {goto: two}\n    else: {goto: two}\n    unknown: {goto: two}\ntests";
+    expect(from, to, &["in a circle: `two` → `two`", "no answer of `two` ever leads to an end"]);
+}
+
+#[test]
+fn tests_inside_runbooks() {
+    expect("given: {running_requests", "given: {runing_requests", &["unknown signal"]);
+    expect("path: [one]", "path: [won]", &["unknown step `won`", "book.yaml:20:"]);
+    expect("cause: too-much, not", "cause: too-mach, not", &["unknown cause `too-mach`"]);
+}
+
+#[test]
+fn ids() {
+    expect("id: book", "id: sweep", &["`sweep` is a command"]);
+    expect("id: book", "id: Book", &["lower-case"]);
+    expect("- {id: busy", "- {id: slow", &["`slow` stands twice", "the other one is at"]);
+}
+
+#[test]
+fn an_unused_check_is_a_warning() {
+    let text = format!(
+        "{CHECKS}- {{id: lone, question: Q?, when: 'true', group: queue, yes: Y, no: N}}\n"
+    );
+    let file = SourceFile { path: "checks/a.yaml".into(), text, layer: 0 };
+    let policy = SourceFile { path: "policy.yaml".into(), text: POLICY.into(), layer: 0 };
+    let library = Library::from_files(vec![file, policy]).unwrap();
+    let problems = lint_with(&library, ["ttft_mean_seconds", "running_requests"].into());
+    let unused: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+    assert_eq!(
+        unused,
+        ["no cause and no runbook uses `busy`", "no cause and no runbook uses `lone`"]
+    );
+    assert!(problems.iter().all(|problem| !problem.is_error()));
+}
