@@ -114,9 +114,9 @@ impl<'a> Frame<'a> {
         if let Some(failed) = self.evidence.source("metrics").filter(|s| !s.status.answered()) {
             return Err(Missing::new(MissingKind::SourceFailed, failed.detail.clone()));
         }
-        let target = &self.evidence.target;
-        let engine = target.engine.as_deref().and_then(families::Engine::parse);
-        let why = families::why_absent(family, target.version.as_deref(), engine);
+        let version = self.evidence.target.version.as_deref();
+        let engine = families::fingerprint(self.view.set(), version, false).engine;
+        let why = families::why_absent(family, version, engine);
         Err(Missing::new(MissingKind::Absent, why))
     }
 

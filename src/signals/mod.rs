@@ -6,6 +6,8 @@ mod cache;
 mod endpoint;
 mod estimate;
 pub mod families;
+mod host;
+pub mod impact;
 mod latency;
 pub mod onset;
 mod queue;
@@ -172,9 +174,16 @@ pub struct Ask {
 
 /// The registry: every signal, in reading order.
 pub fn registry() -> impl Iterator<Item = &'static Signal> {
-    [latency::SIGNALS, queue::SIGNALS, traffic::SIGNALS, cache::SIGNALS, endpoint::SIGNALS]
-        .into_iter()
-        .flatten()
+    [
+        latency::SIGNALS,
+        queue::SIGNALS,
+        traffic::SIGNALS,
+        cache::SIGNALS,
+        endpoint::SIGNALS,
+        host::SIGNALS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Looks a signal up by name.
@@ -187,6 +196,15 @@ pub fn read_all(evidence: &Evidence, windows: &Windows) -> Readings {
     let now = Frame::new(evidence, windows.now);
     let baseline = baseline_frame(evidence, windows);
     registry().map(|signal| (signal.name, read(signal, &now, &baseline))).collect()
+}
+
+/// A signal between each two pages of `span`, as `(time of the later page, value)`. Signals that
+/// compare two spans have no course of their own.
+pub fn over_time(evidence: &Evidence, signal: &Signal, span: Span) -> Vec<(f64, f64)> {
+    let Derive::Span(derive) = signal.derive else { return Vec::new() };
+    let parts = Frame::new(evidence, span).intervals();
+    let value = |part: &Frame<'_>| Some((part.view.span().to, derive(part).ok()?.point));
+    parts.iter().filter_map(value).filter(|(_, value)| value.is_finite()).collect()
 }
 
 fn baseline_frame<'a>(evidence: &'a Evidence, windows: &Windows) -> Result<Frame<'a>, Missing> {

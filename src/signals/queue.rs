@@ -162,8 +162,7 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "replica_spread_factor",
         unit: Unit::Factor,
         about: "Load of the fullest engine over the mean of all.",
-        doc: "Mean of running plus waiting per engine label, largest over average. Needs two or \
-              more engines.",
+        doc: "Mean of running plus waiting per engine label, largest over average; 1 for a single engine.",
         source: "metrics",
         families: &["running", "waiting"],
         derive: Derive::Span(replica_spread),
@@ -300,9 +299,8 @@ fn replica_spread(frame: &Frame<'_>) -> Value {
         })
         .collect();
     let mean = loads.iter().sum::<f64>() / loads.len() as f64;
-    if loads.len() < 2 || mean <= 0.0 {
-        let why = "only one engine is seen, or none is busy";
-        return Err(Missing::new(MissingKind::Absent, why));
+    if mean <= 0.0 {
+        return Err(Missing::no_samples("request in flight"));
     }
     Ok(Estimate::exact(loads.iter().copied().fold(0.0, f64::max) / mean, None))
 }

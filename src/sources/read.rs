@@ -19,7 +19,6 @@ pub fn read(bundle: &Bundle) -> Evidence {
     evidence.probes = read_probes(bundle);
     evidence.span = span(bundle, &evidence);
     facts::describe(&mut evidence, &bundle.meta);
-    evidence.target.engine = engine(&evidence.series);
     read_log(bundle, &mut evidence);
     evidence.events = events(&evidence);
     evidence.sources.extend(recorded_statuses(bundle));
@@ -83,13 +82,6 @@ fn span(bundle: &Bundle, evidence: &Evidence) -> Span {
     let from = times.iter().copied().reduce(f64::min).or(bundle.meta.started);
     let to = times.iter().copied().chain(bundle.meta.ended).reduce(f64::max);
     Span { from: from.unwrap_or_default(), to: to.unwrap_or_default() }
-}
-
-/// V1 labels its samples with the engine's index from 0.8.3 on; V0 never does.
-fn engine(series: &SeriesSet) -> Option<String> {
-    let running = series.named("vllm:num_requests_running").next()?;
-    let v1 = running.label("engine").is_some() || !series.has("vllm:num_requests_swapped");
-    Some(if v1 { "V1" } else { "V0" }.to_string())
 }
 
 fn read_log(bundle: &Bundle, evidence: &mut Evidence) {
