@@ -151,12 +151,18 @@ pub fn hurts(impact: &Impact) -> bool {
 
 /// Whom it hurt, one sentence.
 pub fn impact(report: &Report, impact: &Impact) -> String {
+    let share = share_of_requests(impact.requests_over_objective, impact.requests);
     format!(
         "{} over the {} TTFT objective since {}.",
-        share_of_requests(impact.requests_over_objective, impact.requests),
+        capital(&share),
         Unit::Seconds.show(impact.objective_seconds),
         clock(report, &impact.since),
     )
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// `412 to 520 of 1,240 requests`: a part cannot be larger than its whole.

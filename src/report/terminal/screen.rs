@@ -286,7 +286,10 @@ impl Page<'_> {
         rest.push("readings");
         let mut text = format!("-v shows {}.", rest.join(", "));
         if let Some(cause) = words::top_cause(self.report) {
-            text += &format!(" Cause id: {}", clean(&cause.id));
+            let id = format!(" Cause id: {}", clean(&cause.id));
+            if width(&text) + width(&id) <= self.columns {
+                text += &id;
+            }
         }
         let line = Line::bare(shorten_end(&text, self.columns), Tone::Faint);
         let blank = Block { rank: 20, ..self.blank() };
