@@ -1,5 +1,7 @@
 //! The report as Markdown and JSON.
 
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
 #[path = "support/reports.rs"]
 mod reports;
 
@@ -132,6 +134,6 @@ fn in_code(line: &str) -> bool {
 }
 
 #[test]
-fn show() {
-    eprintln!("{}", markdown::render(&reports::prefix_broken()));
+fn a_ticket_reads_like_this() {
+    insta::assert_snapshot!("markdown", markdown::render(&reports::prefix_broken()));
 }

@@ -23,6 +23,7 @@ pub fn render(report: &Report) -> String {
         page.section(&format!("Cause: {}", text(&cause.title)), &evidence(cause));
     }
     page.section("What to do", &fixes(report));
+    page.section("Whom it hurt, by model", &per_model(report));
     page.section("Symptoms", &report.symptoms.iter().map(symptom).collect::<Vec<_>>());
     page.section("Path walked", &path(report));
     page.section("Where the time goes", &decomposition(report));
@@ -102,17 +103,9 @@ fn head(report: &Report) -> String {
     if let Some(impact) = report.impact.as_ref().filter(|impact| words::hurts(impact)) {
         out += &format!("**{}**\n\n", text(&words::impact(report, impact)));
     }
+    out += &coverage(report);
     out += &summary(report);
     out += &format!("- Target: {}\n", text(&model));
-    let gaps = report.coverage.missing.len();
-    let seen = match gaps {
-        0 => String::new(),
-        n => format!("; {n} could not be looked at (listed below)"),
-    };
-    out += &format!(
-        "- Coverage: {} of {} checks answered{seen}\n",
-        report.coverage.answered, report.coverage.asked
-    );
     if let Some(onset) = &report.onset {
         let within = crate::unit::Unit::Seconds.show(onset.plus_minus_seconds);
         out += &format!("- Began: {} ± {within}\n", text(&words::date_and_time(&onset.at)));
@@ -125,10 +118,31 @@ fn head(report: &Report) -> String {
     out
 }
 
+/// How much was looked at, said before any verdict.
+fn coverage(report: &Report) -> String {
+    let gaps = words::gaps(report);
+    let named: Vec<String> =
+        gaps.iter().take(4).map(|gap| text(&shorten_end(&clean(&gap.what), 60))).collect();
+    let mut out = format!(
+        "Coverage: {} of {} checks answered.",
+        report.coverage.answered, report.coverage.asked
+    );
+    if !named.is_empty() {
+        out += &format!(" Not looked at: {}", named.join(", "));
+        if gaps.len() > named.len() {
+            out += &format!(" and {} more", gaps.len() - named.len());
+        }
+        out += ".";
+    }
+    out + "\n\n"
+}
+
 /// The verdict in one sentence.
 fn summary(report: &Report) -> String {
     let told = match (report.verdict, words::top_cause(report)) {
-        (Verdict::Healthy, _) => "No symptom holds in what was looked at.".to_string(),
+        (Verdict::Healthy, _) => {
+            "In what was looked at, nothing holds that speaks of an incident.".to_string()
+        }
         (Verdict::Inconclusive, _) => {
             "Too little could be looked at to say whether anything is wrong.".to_string()
         }
@@ -204,6 +218,16 @@ fn fixes(report: &Report) -> Vec<String> {
             out += &format!("   - Risk: {}\n", words::risk(fix));
             out += &format!("   - Expect: {}\n", text(&fix.effect));
             out + &format!("   - Undo: {}\n", text(&fix.undo))
+        })
+        .collect()
+}
+
+fn per_model(report: &Report) -> Vec<String> {
+    let models = report.impact.iter().flat_map(|impact| &impact.per_model);
+    models
+        .map(|model| {
+            let share = words::share_of_requests(model.requests_over_objective, model.requests);
+            format!("- {}: {share} over the objective\n", code(&model.model))
         })
         .collect()
 }
@@ -321,7 +345,9 @@ fn escape_start(text: String) -> String {
         return format!("\\{text}");
     }
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    if digits > 0 && text[digits..].starts_with(['.', ')']) {
+    let rest = &text[digits..];
+    let mark = rest.starts_with(['.', ')']) && !rest[1..].starts_with(|c: char| c != ' ');
+    if digits > 0 && mark {
         return format!("{}\\{}", &text[..digits], &text[digits..]);
     }
     text
@@ -352,6 +378,7 @@ mod tests {
         assert_eq!(text("line\n# heading"), "line #\u{2060} heading");
         assert_eq!(text("- item"), "\\- item");
         assert_eq!(text("12. item"), "12\\. item");
+        assert_eq!(text("0.33.0"), "0.33.0");
         assert_eq!(code("a`b|c"), "`a'b¦c`");
         assert!(fenced("echo ```x").starts_with("\n   ````\n"));
     }

@@ -2,6 +2,7 @@
 
 mod details;
 mod screen;
+mod without_cause;
 
 use super::{
     Report, Verdict,

@@ -184,6 +184,18 @@ mod tests {
         assert_eq!(shorten_middle("日本語日本語", 6), "日…語");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_it_fits(text in "\\PC{0,60}|(\\p{Emoji}\u{fe0f}?|[\\p{Arabic}日 ]){0,40}", max in 2usize..30) {
+            let text = clean(&text);
+            for line in wrap(&text, max) {
+                proptest::prop_assert!(width(&line) <= max, "{line:?}");
+            }
+            proptest::prop_assert!(width(&shorten_end(&text, max)) <= max);
+            proptest::prop_assert!(width(&shorten_middle(&text, max)) <= max);
+        }
+    }
+
     #[test]
     fn lines_fit_and_a_number_keeps_its_unit() {
         assert_eq!(wrap("it took 34 s today", 10), ["it took", "34 s today"]);

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    AnswerWord, CauseFound, Impact, Number, Report, Status, Verdict,
+    AnswerWord, CauseFound, Impact, Number, Report, Status, SymptomFound, Verdict,
     text::{clean, sentence, shorten_end, shorten_middle, width},
 };
 use crate::{
@@ -151,17 +151,28 @@ pub fn hurts(impact: &Impact) -> bool {
 
 /// Whom it hurt, one sentence.
 pub fn impact(report: &Report, impact: &Impact) -> String {
+    let share = share_of_requests(impact.requests_over_objective, impact.requests);
     format!(
         "{} over the {} TTFT objective since {}.",
-        share_of_requests(impact.requests_over_objective, impact.requests),
+        capital(&share),
         Unit::Seconds.show(impact.objective_seconds),
         clock(report, &impact.since),
     )
 }
 
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 /// `412 to 520 of 1,240 requests`: a part cannot be larger than its whole.
 pub fn share_of_requests(part: Number, whole: f64) -> String {
     let part = match part {
+        Number::Interval { lo, hi }
+            if lo > 0.0 && lo < whole && hi.is_none_or(|hi| hi >= whole) =>
+        {
+            format!("at least {}", Unit::Count.show(lo))
+        }
         Number::Interval { lo, hi } => {
             let hi = hi.unwrap_or(whole).min(whole).max(lo);
             Unit::Count.show_interval(lo, hi)
@@ -233,15 +244,27 @@ pub fn consequences<'a>(
         .filter(|cause| cause.id != root.id && cause.consequence_of.as_deref() == Some(&root.id))
 }
 
-/// The most likely other cause that is not refuted and does not follow from `top`.
-pub fn rival<'a>(report: &'a Report, top: &CauseFound) -> Option<&'a CauseFound> {
+/// Another supported cause that does not follow from a third.
+pub fn second_root<'a>(report: &'a Report, top: &CauseFound) -> Option<&'a CauseFound> {
+    supported(report)
+        .filter(|cause| cause.id != top.id && cause.consequence_of.is_none())
+        .max_by(|a, b| a.probability.total_cmp(&b.probability))
+}
+
+/// The most likely cause that could be neither supported nor refuted.
+pub fn rival(report: &Report) -> Option<&CauseFound> {
     report
         .causes
         .iter()
-        .filter(|cause| cause.id != top.id && cause.status != Status::Refuted)
-        .filter(|cause| cause.consequence_of.is_none())
-        .filter(|cause| cause.probability >= 0.05)
+        .filter(|cause| cause.status == Status::NotExaminable && cause.probability >= 0.05)
         .max_by(|a, b| a.probability.total_cmp(&b.probability))
+}
+
+/// Symptoms, the worst first.
+pub fn symptoms(report: &Report) -> Vec<&SymptomFound> {
+    let mut symptoms: Vec<&SymptomFound> = report.symptoms.iter().collect();
+    symptoms.sort_by_key(|symptom| std::cmp::Reverse(symptom.severity));
+    symptoms
 }
 
 /// Everything that could not be looked at: what the first cause lacks comes first.
@@ -273,7 +296,7 @@ mod tests {
     #[test]
     fn a_part_is_never_larger_than_its_whole() {
         let part = Number::Interval { lo: 412.0, hi: None };
-        assert_eq!(share_of_requests(part, 1240.0), "412 to 1,240 of 1,240 requests");
+        assert_eq!(share_of_requests(part, 1240.0), "at least 412 of 1,240 requests");
         assert_eq!(share_of_requests(Number::Point(0.0), 1.0), "0 of 1 request");
     }
 

@@ -532,6 +532,9 @@ pub fn hostile() -> Report {
     for part in &mut report.decomposition {
         part.part = format!("{evil}{}", part.part);
     }
+    let mut second = report.causes[0].clone();
+    second.id = "second-root".into();
+    report.causes.insert(1, second);
     report.coverage.missing = vec![gap(&evil, &evil), gap(&evil[1..], &evil)];
     report
 }

@@ -2,7 +2,7 @@
 
 use super::{Block, GUTTER, Line, SCREEN_LINES, Style, Tone, labelled};
 use crate::report::{
-    CauseFound, Number, Report, SymptomFound, Verdict,
+    CauseFound, Report, Verdict,
     text::{clean, sentence, shorten_end, shorten_middle, width},
     words,
 };
@@ -33,25 +33,26 @@ pub(super) fn blocks(report: &Report, style: &Style) -> Vec<Block> {
     blocks
 }
 
-struct Page<'a> {
-    report: &'a Report,
+/// The first screen in the making.
+pub(super) struct Page<'a> {
+    pub(super) report: &'a Report,
     columns: usize,
 }
 
 impl Page<'_> {
     /// A block that is kept whole.
-    fn whole(&self, label: &str, text: &str, tone: Tone) -> Block {
+    pub(super) fn whole(&self, label: &str, text: &str, tone: Tone) -> Block {
         let lines = labelled(label, text, tone, self.columns);
         Block { rank: 0, keep: lines.len(), lines }
     }
 
     /// A block that may be cut to `keep` lines; high ranks are cut first.
-    fn cuttable(&self, rank: u8, keep: usize, label: &str, text: &str) -> Block {
+    pub(super) fn cuttable(&self, rank: u8, keep: usize, label: &str, text: &str) -> Block {
         Block { rank, keep, lines: labelled(label, text, Tone::Plain, self.columns) }
     }
 
     /// Space between groups, given up only when lines of text would have to go otherwise.
-    fn blank(&self) -> Block {
+    pub(super) fn blank(&self) -> Block {
         Block { rank: 5, keep: 0, lines: vec![Line::bare("", Tone::Plain)] }
     }
 
@@ -127,9 +128,8 @@ impl Page<'_> {
     }
 
     /// The worst symptom and the onset.
-    fn seen(&self) -> Vec<Block> {
-        let mut symptoms: Vec<&SymptomFound> = self.report.symptoms.iter().collect();
-        symptoms.sort_by_key(|symptom| std::cmp::Reverse(symptom.severity));
+    pub(super) fn seen(&self) -> Vec<Block> {
+        let symptoms = words::symptoms(self.report);
         let mut blocks = Vec::new();
         if let Some((first, rest)) = symptoms.split_first() {
             let more = match rest.len() {
@@ -157,7 +157,7 @@ impl Page<'_> {
         });
         if let Some(event) = trigger {
             let text = format!("{} {}", self.time(&event.at), sentence(&short(&event.text, 120)));
-            blocks.push(self.cuttable(10, 1, "Before", &text));
+            blocks.push(self.cuttable(10, 0, "Before", &text));
         }
         blocks
     }
@@ -177,7 +177,8 @@ impl Page<'_> {
             let text = words::fact(&fact.text, &fact.because);
             blocks.push(self.cuttable(12, 1, "Against", &text));
         }
-        blocks.extend(words::rival(self.report, cause).map(|rival| self.rival(cause, rival)));
+        blocks.extend(words::second_root(self.report, cause).map(|other| self.also(cause, other)));
+        blocks.extend(words::rival(self.report).map(|rival| self.rival(rival)));
         if let Some(check) = &cause.decided_by {
             blocks.push(self.cuttable(14, 1, "Decides", &clean(check)));
         }
@@ -206,20 +207,23 @@ impl Page<'_> {
         Block { rank: 13, keep: 1, lines }
     }
 
-    /// What the evidence could not tell apart, or what is at work besides.
-    fn rival(&self, top: &CauseFound, rival: &CauseFound) -> Block {
-        let percent = words::percent(rival.probability);
-        let title = short(&rival.title, 60);
-        if rival.status == crate::report::Status::Supported {
-            let family = if rival.family == top.family { ", same first fix" } else { "" };
-            let text = format!("{title}, {percent} likely{family}.");
-            return self.cuttable(16, 1, "Also", &text);
-        }
+    /// What is at work besides.
+    fn also(&self, top: &CauseFound, other: &CauseFound) -> Block {
+        let family = if other.family == top.family { ", same first fix" } else { "" };
+        let likely = words::percent(other.probability);
+        let text = format!("{}, {likely} likely{family}.", short(&other.title, 60));
+        self.cuttable(16, 1, "Also", &text)
+    }
+
+    /// What the evidence could not tell apart, and why not.
+    fn rival(&self, rival: &CauseFound) -> Block {
+        let likely = words::percent(rival.probability);
         let why = rival
             .missing
             .first()
             .map_or_else(String::new, |gap| format!("; not examined: {}", short(&gap.what, 60)));
-        self.cuttable(16, 1, "Or else", &format!("{title}, {percent} likely{why}."))
+        let text = format!("{}, {likely} likely{why}.", short(&rival.title, 60));
+        self.cuttable(16, 1, "Or else", &text)
     }
 
     /// The safest fix, with its risk and the way back.
@@ -248,134 +252,8 @@ impl Page<'_> {
         self.whole("", "The command is long; -v shows it whole.", Tone::Plain)
     }
 
-    /// No known cause explains the symptom: show what was seen, not a guess.
-    fn not_in_the_catalogue(&self) -> Vec<Block> {
-        let mut blocks = vec![self.blank()];
-        blocks.push(self.whole("Cause", "not in the catalogue", Tone::Strong));
-        let text = "A symptom holds, but no cause in the catalogue explains it. This is what was \
-                    seen; it is not a diagnosis.";
-        blocks.push(self.whole("", text, Tone::Plain));
-        for (index, symptom) in self.report.symptoms.iter().skip(1).take(3).enumerate() {
-            let label = if index == 0 { "Seen" } else { "" };
-            blocks.push(self.cuttable(9, 1, label, &sentence(&clean(&symptom.statement))));
-        }
-        blocks.push(self.blank());
-        blocks.extend(self.moved());
-        let open = self
-            .report
-            .causes
-            .iter()
-            .filter(|cause| cause.status == crate::report::Status::NotExaminable);
-        for (index, cause) in open.take(3).enumerate() {
-            let why = cause.missing.first().map_or_else(String::new, |gap| {
-                format!(": {} ({})", short(&gap.what, 50), short(&gap.why, 120))
-            });
-            let label = if index == 0 { "Not ruled" } else { "out" };
-            let text = sentence(&format!("{}{why}", short(&cause.title, 60)));
-            blocks.push(self.cuttable(9, 1, label, &text));
-        }
-        blocks
-    }
-
-    /// The readings that changed most.
-    fn moved(&self) -> Vec<Block> {
-        let mut rows: Vec<_> = self
-            .report
-            .readings
-            .iter()
-            .filter_map(|row| Some((row, distance(row.change?)?)))
-            .filter(|(_, distance)| *distance > 0.0)
-            .collect();
-        rows.sort_by(|a, b| b.1.total_cmp(&a.1));
-        rows.iter()
-            .take(4)
-            .enumerate()
-            .map(|(index, (row, _))| {
-                let label = if index == 0 { "Moved" } else { "" };
-                self.cuttable(11, 1, label, &reading(row))
-            })
-            .collect()
-    }
-
-    /// What is missing, and which flag or command would supply it.
-    fn inconclusive(&self) -> Vec<Block> {
-        let mut blocks = vec![self.whole(
-            "",
-            "Too little could be looked at to say whether anything is wrong.",
-            Tone::Plain,
-        )];
-        blocks.push(self.blank());
-        for (index, gap) in words::gaps(self.report).iter().take(5).enumerate() {
-            let label = if index == 0 { "Missing" } else { "" };
-            let why = sentence(&clean(&gap.why));
-            let rank = 10 + index as u8;
-            blocks.push(self.cuttable(rank, 1, label, &format!("{}: {why}", short(&gap.what, 50))));
-        }
-        blocks.push(self.blank());
-        blocks.extend(self.seen());
-        blocks.push(self.looked_at());
-        blocks
-    }
-
-    /// A calm page: what was looked at, and how it looks.
-    fn healthy(&self, note: Option<&CauseFound>) -> Vec<Block> {
-        let window = &self.report.window;
-        let mut text = String::from("No symptom holds");
-        if let (Some(from), Some(to)) = (&window.from, &window.to) {
-            text += &format!(" from {} to {}", self.time(from), self.time(to));
-        }
-        text += match window.baseline_from {
-            Some(_) => ", judged by policy and against the time before.",
-            None => ", judged by policy alone: there is no time before to compare with.",
-        };
-        let mut blocks = vec![self.blank(), self.cuttable(5, 2, "Result", &text)];
-        if let Some(impact) = &self.report.impact {
-            blocks.push(self.cuttable(8, 1, "", &words::impact(self.report, impact)));
-        }
-        let measured = self.report.readings.iter().filter(|row| row.now.is_some());
-        for (index, row) in measured.take(5).enumerate() {
-            let label = if index == 0 { "Measured" } else { "" };
-            blocks.push(self.cuttable(9, 1, label, &reading(row)));
-        }
-        blocks.push(self.looked_at());
-        if let Some(cause) = note {
-            let text = format!(
-                "{} ({} likely). {} It changes no verdict.",
-                short(&cause.title, 60),
-                words::percent(cause.probability),
-                sentence(&clean(&cause.claim)),
-            );
-            blocks.push(self.cuttable(8, 1, "Note", &text));
-        }
-        blocks
-    }
-
-    fn time(&self, at: &str) -> String {
+    pub(super) fn time(&self, at: &str) -> String {
         words::clock(self.report, at)
-    }
-
-    /// Which sources answered, and which did not.
-    fn looked_at(&self) -> Block {
-        let one = |source: &crate::evidence::SourceStatus| {
-            format!("{} ({})", short(&source.id, 20), short(&source.detail, 60))
-        };
-        let (yes, no): (Vec<_>, Vec<_>) =
-            self.report.sources.iter().partition(|source| source.status.answered());
-        let yes: Vec<String> = yes.into_iter().map(one).collect();
-        let no: Vec<String> = no
-            .into_iter()
-            .map(|source| {
-                format!("{} ({})", short(&source.id, 20), words::source_state(source.status))
-            })
-            .collect();
-        let mut text = match yes.is_empty() {
-            true => "no source answered".to_string(),
-            false => yes.join(", "),
-        };
-        if !no.is_empty() {
-            text += &format!("; not: {}", no.join(", "));
-        }
-        self.cuttable(10, 1, "Sources", &sentence(&text))
     }
 
     /// The steps walked, where all of them fit on what is left of the screen.
@@ -393,56 +271,33 @@ impl Page<'_> {
         let mut lines = vec![Line::bare("", Tone::Plain)];
         lines.extend(steps);
         let fits = lines.len() > 1 && used + lines.len() + FOOTER <= SCREEN_LINES;
-        fits.then(|| Block { rank: 0, keep: lines.len(), lines })
+        fits.then_some(Block { rank: 0, keep: lines.len(), lines })
     }
 
     /// Where the rest is.
     fn footer(&self) -> Vec<Block> {
-        let causes = self.report.causes.len();
         let mut rest = Vec::new();
-        if causes > 0 {
-            rest.push(format!("all causes weighed ({causes})"));
+        if !self.report.causes.is_empty() {
+            rest.push("all causes");
         }
         if !self.report.path.is_empty() {
-            rest.push(format!("the steps walked ({})", self.report.path.len()));
+            rest.push("steps");
         }
-        rest.push("readings and sources".into());
-        let text = shorten_end(&format!("-v shows {}.", rest.join(", ")), self.columns);
-        let line = Line::bare(text, Tone::Faint);
+        rest.push("readings");
+        let mut text = format!("-v shows {}.", rest.join(", "));
+        if let Some(cause) = words::top_cause(self.report) {
+            let id = format!(" Cause id: {}", clean(&cause.id));
+            if width(&text) + width(&id) <= self.columns {
+                text += &id;
+            }
+        }
+        let line = Line::bare(shorten_end(&text, self.columns), Tone::Faint);
         let blank = Block { rank: 20, ..self.blank() };
         vec![blank, Block { rank: 0, keep: 1, lines: vec![line] }]
     }
 }
 
-/// One reading in words: `ttft_p95_seconds  450 ms to 500 ms, before 430 ms (×1.0)`.
-fn reading(row: &crate::report::ReadingRow) -> String {
-    let Some(now) = row.now else {
-        return String::new();
-    };
-    let mut text = format!("{} {}", short(&row.signal, 60), words::number(now, row.unit));
-    if let Some(before) = row.baseline {
-        text += &format!(", before {}", words::number(before, row.unit));
-    }
-    let moved = |change: &Number| distance(*change).is_some_and(|distance| distance > 0.0);
-    if let Some(change) = row.change.filter(moved) {
-        text += &format!(", {}", words::change(change));
-    }
-    text
-}
-
-/// How far a change surely is from none, on a log scale; 0 where it may be none.
-fn distance(change: Number) -> Option<f64> {
-    let (lo, hi) = match change {
-        Number::Point(point) => (point, point),
-        Number::Interval { lo, hi } => (lo, hi.unwrap_or(f64::INFINITY)),
-    };
-    if lo > 1.0 {
-        return Some(lo.ln());
-    }
-    (hi < 1.0).then(|| -hi.max(1e-6).ln())
-}
-
 /// Outside text in a sentence: harmless, short, and without its full stop.
-fn short(text: &str, max: usize) -> String {
+pub(super) fn short(text: &str, max: usize) -> String {
     shorten_end(clean(text).trim_end_matches('.'), max)
 }
