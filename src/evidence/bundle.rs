@@ -1,13 +1,28 @@
 //! The raw evidence as it lies on disk: what a live run records is what a replay reads.
 
+mod archive;
+mod collect;
+mod error;
+mod folder;
+mod merge;
+mod pages;
+mod redact;
+mod save;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Probe, SourceStatus, Time};
+use super::{Probe, SourceState, SourceStatus, Time};
+pub use error::BundleError;
+pub use redact::{args_without_secrets, url_without_credentials};
+
+/// Version of the layout that [`Bundle::save`] writes.
+pub const FORMAT_VERSION: u32 = 1;
 
 /// Raw bodies with their times: everything that a diagnosis is computed from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Bundle {
     /// `meta.json`.
     pub meta: Meta,
@@ -41,4 +56,71 @@ pub struct Meta {
     pub tool_version: Option<String>,
     /// How each source answered when it was recorded.
     pub sources: Vec<SourceStatus>,
+}
+
+/// Bounds on what is read, so that no file, however made, takes all memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Decoded bytes over all files.
+    pub total: u64,
+    /// Bytes of one scrape, probe round or `meta.json`.
+    pub body: u64,
+    /// Bytes of `server.log`, counted from its end.
+    pub log: u64,
+    /// Files in one bundle.
+    pub files: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { total: 1 << 30, body: 64 << 20, log: 256 << 20, files: 200_000 }
+    }
+}
+
+impl Bundle {
+    /// Reads every form of recording: bundle folders, folders that hold `capture/`, archives of
+    /// either, and saved `/metrics` pages. Several are merged in time order. What is damaged or
+    /// lost becomes a note; only evidence that is absent as a whole is an error.
+    pub fn load(paths: &[PathBuf], limits: &Limits) -> Result<Self, BundleError> {
+        let mut budget = *limits;
+        let mut bundles = Vec::new();
+        let mut saved = Vec::new();
+        for path in paths {
+            match folder::open(path, &mut budget)? {
+                folder::Opened::Bundle(bundle) if bundle.is_empty() => {
+                    return Err(BundleError::nothing(path, &bundle.notes));
+                }
+                folder::Opened::Bundle(bundle) => bundles.push(*bundle),
+                folder::Opened::Pages(pages) => saved.extend(pages),
+            }
+        }
+        if !saved.is_empty() {
+            bundles.push(pages::bundle(saved));
+        }
+        merge::merge(bundles).ok_or(BundleError::NoPath)
+    }
+
+    /// Whether there is nothing to judge by.
+    pub fn is_empty(&self) -> bool {
+        self.scrapes.is_empty() && self.probes.is_empty() && self.log.is_none()
+    }
+
+    /// Start and end in Unix milliseconds, over scrapes and probes.
+    pub fn span_ms(&self) -> Option<(u64, u64)> {
+        let times = || self.scrapes.keys().chain(self.probes.keys()).copied();
+        Some((times().min()?, times().max()?))
+    }
+
+    fn note(&mut self, id: &str, status: SourceState, detail: String) {
+        self.notes.push(SourceStatus { id: id.into(), status, detail, took_ms: None });
+    }
+}
+
+/// `meta.json` as it is written: the notes go along, so that a saved bundle tells what it lost.
+#[derive(Default, Serialize, Deserialize)]
+struct MetaFile {
+    #[serde(flatten)]
+    meta: Meta,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<SourceStatus>,
 }

@@ -1,6 +1,8 @@
 //! Everything that touches the outside: servers, files of others, the clock.
 
 pub mod exposition;
+pub mod http;
+pub mod local;
 pub mod vllm;
 
 use crate::evidence::{Evidence, bundle::Bundle};

@@ -1,0 +1,97 @@
+//! Writing a bundle: whole or not at all, for its owner only, and the same bytes every time.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::Builder;
+
+use super::{
+    Bundle, BundleError, FORMAT_VERSION, MetaFile, args_without_secrets, url_without_credentials,
+};
+
+impl Bundle {
+    /// Writes the bundle as `.tar.zst` or as a folder, by the name of `path`. Keys in the target
+    /// and in the server's flags are replaced by `***`.
+    pub fn save(&self, path: &Path) -> Result<(), BundleError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let known = [".tar", ".gz", ".tgz", ".zip", ".zst", ".prom", ".json"];
+        if name.ends_with(".tar.zst") {
+            return self.save_archive(path).map_err(|error| write_error(path, error));
+        }
+        if known.iter().any(|suffix| name.ends_with(suffix)) {
+            return Err(BundleError::Format { path: path.into() });
+        }
+        let empty = fs::read_dir(path).map(|mut entries| entries.next().is_none());
+        if path.exists() && !empty.unwrap_or(false) {
+            return Err(BundleError::Taken { path: path.into() });
+        }
+        self.save_folder(path).map_err(|error| write_error(path, error))
+    }
+
+    fn save_archive(&self, path: &Path) -> io::Result<()> {
+        let mut file = Builder::new().prefix(".diagnose-").tempfile_in(parent(path))?;
+        let mut encoder = zstd::stream::write::Encoder::new(file.as_file_mut(), 3)?;
+        encoder.include_checksum(true)?;
+        let mut archive = tar::Builder::new(encoder);
+        let at = self.meta.ended.or(self.meta.started).unwrap_or(0.0).max(0.0) as u64;
+        for (name, body) in self.files()? {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(body.len() as u64);
+            header.set_mode(0o600);
+            header.set_mtime(at);
+            header.set_uid(0);
+            header.set_gid(0);
+            archive.append_data(&mut header, name, body.as_slice())?;
+        }
+        archive.into_inner()?.finish()?;
+        file.as_file().sync_all()?;
+        file.persist(path).map(drop).map_err(|error| error.error)
+    }
+
+    fn save_folder(&self, path: &Path) -> io::Result<()> {
+        let folder = Builder::new().prefix(".diagnose-").tempdir_in(parent(path))?;
+        for sub in ["scrapes", "probes"] {
+            fs::create_dir(folder.path().join(sub))?;
+        }
+        for (name, body) in self.files()? {
+            let target = folder.path().join(name);
+            let mut options = fs::OpenOptions::new();
+            options.write(true).create_new(true).mode(0o600).open(target)?.write_all(&body)?;
+        }
+        fs::rename(folder.path(), path)?;
+        let _ = folder.keep();
+        Ok(())
+    }
+
+    /// Every file of the bundle, `meta.json` first so that a cut archive still has it.
+    fn files(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
+        let mut meta = self.meta.clone();
+        meta.format_version = FORMAT_VERSION;
+        meta.target = meta.target.as_deref().map(url_without_credentials);
+        meta.server_args = args_without_secrets(&meta.server_args);
+        let meta = MetaFile { meta, notes: self.notes.clone() };
+        let mut files = vec![("meta.json".to_owned(), serde_json::to_vec_pretty(&meta)?)];
+        for (at, round) in &self.probes {
+            files.push((format!("probes/{at}.json"), serde_json::to_vec(round)?));
+        }
+        for (at, body) in &self.scrapes {
+            files.push((format!("scrapes/{at}.prom"), body.clone()));
+        }
+        files.extend(self.log.iter().map(|log| ("server.log".to_owned(), log.clone())));
+        Ok(files)
+    }
+}
+
+fn write_error(path: &Path, source: io::Error) -> BundleError {
+    BundleError::Write { path: path.into(), source }
+}
+
+/// The folder that a path lies in.
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.into(),
+        _ => PathBuf::from("."),
+    }
+}
