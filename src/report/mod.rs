@@ -323,3 +323,5 @@ pub struct SeriesRow {
 pub mod json;
 pub mod markdown;
 pub mod terminal;
+pub mod text;
+pub mod words;

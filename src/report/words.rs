@@ -1,0 +1,309 @@
+//! Values of a report in words: the same for every page that people read.
+
+use jiff::Timestamp;
+
+use super::{
+    AnswerWord, CauseFound, Impact, Number, Report, Status, SymptomFound, Verdict,
+    text::{clean, sentence, shorten_end, shorten_middle, width},
+};
+use crate::{
+    evidence::SourceState,
+    runbook::{Fix, Risk, Severity},
+    unit::{Unit, significant},
+};
+
+/// The verdict as one word.
+pub fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Healthy => "HEALTHY",
+        Verdict::Degraded => "DEGRADED",
+        Verdict::Critical => "CRITICAL",
+        Verdict::Inconclusive => "INCONCLUSIVE",
+    }
+}
+
+/// A severity as one word.
+pub fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "info",
+        Severity::Warning => "warning",
+        Severity::Critical => "critical",
+    }
+}
+
+/// What became of a cause.
+pub fn status(status: Status) -> &'static str {
+    match status {
+        Status::Supported => "supported",
+        Status::NotExaminable => "not examinable",
+        Status::Refuted => "refuted",
+    }
+}
+
+/// An answer as one word.
+pub fn answer(answer: AnswerWord) -> &'static str {
+    match answer {
+        AnswerWord::Yes => "yes",
+        AnswerWord::No => "no",
+        AnswerWord::Unknown => "unknown",
+    }
+}
+
+/// How a source answered.
+pub fn source_state(state: SourceState) -> &'static str {
+    match state {
+        SourceState::Ok => "ok",
+        SourceState::Partial => "in part",
+        SourceState::Unreachable => "unreachable",
+        SourceState::Unauthorized => "unauthorized",
+        SourceState::TimedOut => "timed out",
+        SourceState::Unsupported => "unsupported",
+        SourceState::BadData => "bad data",
+        SourceState::NotConfigured => "not configured",
+    }
+}
+
+/// What a fix may cost.
+pub fn risk(fix: &Fix) -> &'static str {
+    match fix.risk {
+        Risk::Safe => "safe, nothing is interrupted",
+        Risk::Restart => "the server restarts",
+        Risk::Capacity => "less is served meanwhile, or more is paid",
+        Risk::Data => "state may be lost",
+    }
+}
+
+/// A number or an interval in its unit.
+pub fn number(value: Number, unit: Unit) -> String {
+    match value {
+        Number::Point(point) => unit.show(point),
+        Number::Interval { lo, hi } => unit.show_interval(lo, hi.unwrap_or(f64::INFINITY)),
+    }
+}
+
+/// A change as a factor. An interval narrow enough to have a middle shows it: `×4.2 (3.6 to 5.0)`.
+pub fn change(value: Number) -> String {
+    match value {
+        Number::Point(point) if tiny(point) => "under ×0.01".into(),
+        Number::Interval { hi: Some(hi), .. } if tiny(hi) => "under ×0.01".into(),
+        Number::Point(point) => format!("×{}", factor(point)),
+        Number::Interval { lo, hi: None } => format!("over ×{}", factor(lo)),
+        Number::Interval { lo, hi: Some(hi) } if lo <= 0.0 => format!("up to ×{}", factor(hi)),
+        Number::Interval { lo, hi: Some(hi) } if factor(lo) == factor(hi) => {
+            format!("×{}", factor(lo))
+        }
+        Number::Interval { lo, hi: Some(hi) } if hi <= lo * 2.0 => {
+            format!("×{} ({} to {})", factor((lo * hi).sqrt()), factor(lo), factor(hi))
+        }
+        Number::Interval { lo, hi: Some(hi) } => format!("×{} to ×{}", factor(lo), factor(hi)),
+    }
+}
+
+fn factor(value: f64) -> String {
+    match value {
+        v if !v.is_finite() => "unknown".into(),
+        v if v >= 10.0 => significant(v.round()),
+        v if v >= 1.0 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
+
+fn tiny(factor: f64) -> bool {
+    factor > 0.0 && factor < 0.01
+}
+
+/// A probability as whole per cent; never a certainty that nobody has.
+pub fn percent(probability: f64) -> String {
+    match probability * 100.0 {
+        p if !p.is_finite() => "unknown".into(),
+        p if p > 99.0 => "over 99 %".into(),
+        p if p < 1.0 => "under 1 %".into(),
+        p => format!("{p:.0} %"),
+    }
+}
+
+/// A time for people: without its date where that is the date of the report.
+pub fn clock(report: &Report, at: &str) -> String {
+    let Ok(time) = at.parse::<Timestamp>() else {
+        return clean(at);
+    };
+    let today = report.window.to.as_ref().and_then(|to| to.parse::<Timestamp>().ok());
+    let day = |time: Timestamp| time.strftime("%Y-%m-%d").to_string();
+    if today.is_some_and(|today| day(today) == day(time)) {
+        return time.strftime("%H:%M:%S UTC").to_string();
+    }
+    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// A time with its date.
+pub fn date_and_time(at: &str) -> String {
+    at.parse::<Timestamp>()
+        .map_or_else(|_| clean(at), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
+/// Whether any request is known to have, or may have, missed the objective.
+pub fn hurts(impact: &Impact) -> bool {
+    match impact.requests_over_objective {
+        Number::Point(point) => point > 0.0,
+        Number::Interval { lo, hi } => lo > 0.0 || hi.is_none_or(|hi| hi > 0.0),
+    }
+}
+
+/// Whom it hurt, one sentence.
+pub fn impact(report: &Report, impact: &Impact) -> String {
+    let share = share_of_requests(impact.requests_over_objective, impact.requests);
+    format!(
+        "{} over the {} TTFT objective since {}.",
+        capital(&share),
+        Unit::Seconds.show(impact.objective_seconds),
+        clock(report, &impact.since),
+    )
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// `412 to 520 of 1,240 requests`: a part cannot be larger than its whole.
+pub fn share_of_requests(part: Number, whole: f64) -> String {
+    let part = match part {
+        Number::Interval { lo, hi }
+            if lo > 0.0 && lo < whole && hi.is_none_or(|hi| hi >= whole) =>
+        {
+            format!("at least {}", Unit::Count.show(lo))
+        }
+        Number::Interval { lo, hi } => {
+            let hi = hi.unwrap_or(whole).min(whole).max(lo);
+            Unit::Count.show_interval(lo, hi)
+        }
+        Number::Point(point) => Unit::Count.show(point),
+    };
+    let noun = if whole == 1.0 { "request" } else { "requests" };
+    format!("{part} of {} {noun}", Unit::Count.show(whole))
+}
+
+/// What was diagnosed, in `room` columns: a long model name loses its middle.
+pub fn model_and_version(report: &Report, room: usize) -> String {
+    let target = &report.target;
+    let version = target.version.as_ref().map_or_else(
+        || ", version unknown".to_string(),
+        |version| format!(", vLLM {}", shorten_end(&clean(version), 24)),
+    );
+    let engine = target
+        .engine
+        .as_ref()
+        .map_or_else(String::new, |engine| format!(" ({})", shorten_end(&clean(engine), 8)));
+    let more = match target.models.len() {
+        0 | 1 => String::new(),
+        n => format!(" and {} more", n - 1),
+    };
+    let rest = format!("{more}{version}{engine}");
+    let room = room.saturating_sub(width(&rest)).max(12);
+    let model = target.models.first().map_or_else(
+        || "no model name known".to_string(),
+        |model| shorten_middle(&clean(model), room),
+    );
+    format!("{model}{rest}")
+}
+
+/// A fact with the values it rests on, in brackets.
+pub fn fact(text: &str, because: &str) -> String {
+    let (text, because) = (clean(text), clean(because));
+    if because.is_empty() {
+        return sentence(&text);
+    }
+    format!("{} ({}).", text.trim_end_matches('.'), because.trim_end_matches('.'))
+}
+
+/// A step of the walk: `Is …? yes (ttft_p95_seconds 34 s, threshold 500 ms)`.
+pub fn step(step: &super::PathStep) -> String {
+    let because = clean(&step.because);
+    let because = because.trim_end_matches('.');
+    let answered = format!("{} {}", clean(&step.question), answer(step.answer));
+    if because.is_empty() { answered } else { format!("{answered} ({because})") }
+}
+
+/// The causes that a report supports.
+pub fn supported(report: &Report) -> impl Iterator<Item = &CauseFound> {
+    report.causes.iter().filter(|cause| cause.status == Status::Supported)
+}
+
+/// The cause to name first: supported, and worse than `info` where there is one.
+pub fn top_cause(report: &Report) -> Option<&CauseFound> {
+    let worse = supported(report).find(|cause| cause.severity > Severity::Info);
+    worse.or_else(|| supported(report).next())
+}
+
+/// Supported causes that follow from `root`.
+pub fn consequences<'a>(
+    report: &'a Report,
+    root: &'a CauseFound,
+) -> impl Iterator<Item = &'a CauseFound> {
+    supported(report)
+        .filter(|cause| cause.id != root.id && cause.consequence_of.as_deref() == Some(&root.id))
+}
+
+/// Another supported cause that does not follow from a third.
+pub fn second_root<'a>(report: &'a Report, top: &CauseFound) -> Option<&'a CauseFound> {
+    supported(report)
+        .filter(|cause| cause.id != top.id && cause.consequence_of.is_none())
+        .max_by(|a, b| a.probability.total_cmp(&b.probability))
+}
+
+/// The most likely cause that could be neither supported nor refuted.
+pub fn rival(report: &Report) -> Option<&CauseFound> {
+    report
+        .causes
+        .iter()
+        .filter(|cause| cause.status == Status::NotExaminable && cause.probability >= 0.05)
+        .max_by(|a, b| a.probability.total_cmp(&b.probability))
+}
+
+/// Symptoms, the worst first.
+pub fn symptoms(report: &Report) -> Vec<&SymptomFound> {
+    let mut symptoms: Vec<&SymptomFound> = report.symptoms.iter().collect();
+    symptoms.sort_by_key(|symptom| std::cmp::Reverse(symptom.severity));
+    symptoms
+}
+
+/// Everything that could not be looked at: what the first cause lacks comes first.
+pub fn gaps(report: &Report) -> Vec<&super::Gap> {
+    let of_top = top_cause(report).map_or(&[][..], |cause| &cause.missing);
+    let mut gaps: Vec<&super::Gap> = Vec::new();
+    for gap in of_top.iter().chain(&report.coverage.missing) {
+        if !gaps.iter().any(|known| known.what == gap.what) {
+            gaps.push(gap);
+        }
+    }
+    gaps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_shows_its_middle_only_where_it_has_one() {
+        let interval = |lo, hi| Number::Interval { lo, hi };
+        assert_eq!(change(interval(3.6, Some(5.0))), "×4.2 (3.6 to 5.0)");
+        assert_eq!(change(interval(1.2, Some(5.0))), "×1.2 to ×5.0");
+        assert_eq!(change(interval(3.6, None)), "over ×3.6");
+        assert_eq!(change(interval(0.0, Some(0.2))), "up to ×0.20");
+        assert_eq!(change(Number::Point(12.3)), "×12");
+    }
+
+    #[test]
+    fn a_part_is_never_larger_than_its_whole() {
+        let part = Number::Interval { lo: 412.0, hi: None };
+        assert_eq!(share_of_requests(part, 1240.0), "at least 412 of 1,240 requests");
+        assert_eq!(share_of_requests(Number::Point(0.0), 1.0), "0 of 1 request");
+    }
+
+    #[test]
+    fn nothing_is_certain() {
+        assert_eq!(percent(0.999), "over 99 %");
+        assert_eq!(percent(0.82), "82 %");
+        assert_eq!(percent(0.001), "under 1 %");
+    }
+}
