@@ -3,6 +3,7 @@
 pub mod collect;
 pub mod explain;
 pub mod generate;
+mod live;
 mod page;
 pub mod run;
 pub mod runbook;
