@@ -2,35 +2,32 @@
 
 use std::path::Path;
 
-use super::{
-    Failure,
-    run::{LIVE_WINDOW, leave_out, sample_live},
-    write,
-};
+use super::{Failure, live, run::leave_out, write};
 use crate::{
     cli::CollectArgs,
     config::{self, Environment},
-    evidence::bundle::Bundle,
     exit::Exit,
 };
 
-/// Samples a live server and saves the bundle.
+/// Samples a live server and saves the bundle. A server that did not answer is evidence too, but
+/// nobody shall take it for a good recording.
 pub fn run(args: &CollectArgs, env: &Environment) -> anyhow::Result<Exit> {
-    let (live, window) = config::live(&args.live, &args.config, env)?;
+    let (settings, window) = config::live(&args.live, &args.config, env)?;
     if args.output.exists() {
         return Err(occupied(&args.output).into());
     }
-    let window = args.duration.or(window).unwrap_or(LIVE_WINDOW);
-    let mut gathered = sample_live(&live, window, args.quiet)?;
-    leave_out(&mut gathered.bundle, &live.sources);
-    save(&gathered.bundle, &args.output)?;
+    let window = args.duration.or(window).unwrap_or(live::WINDOW);
+    let mut gathered = live::sample(&settings, window, args.quiet)?;
+    leave_out(&mut gathered.bundle, &settings.sources);
+    gathered.bundle.save(&args.output)?;
     write::note(&format!(
         "{} scrapes and {} probe rounds are in {}",
         gathered.bundle.scrapes.len(),
         gathered.bundle.probes.len(),
         args.output.display()
     ));
-    Ok(gathered.cut_short.unwrap_or(Exit::Clean))
+    let exit = if gathered.bundle.scrapes.is_empty() { Exit::Inconclusive } else { Exit::Clean };
+    Ok(gathered.cut_short.unwrap_or(exit))
 }
 
 /// Evidence is never overwritten.
@@ -41,9 +38,4 @@ fn occupied(path: &Path) -> Failure {
         next: "another --output".into(),
         exit: Exit::Failed,
     }
-}
-
-/// Joint: `Bundle::save`.
-fn save(_bundle: &Bundle, path: &Path) -> anyhow::Result<()> {
-    anyhow::bail!("saving is not joined yet, so {} was not written", path.display())
 }

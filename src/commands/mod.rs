@@ -3,6 +3,7 @@
 pub mod collect;
 pub mod explain;
 pub mod generate;
+mod live;
 mod page;
 pub mod run;
 pub mod runbook;
@@ -83,11 +84,14 @@ fn usage(error: &clap::Error) -> Exit {
 }
 
 fn fail(error: &anyhow::Error) -> Exit {
-    let exit = error.downcast_ref::<Failure>().map_or(Exit::Failed, |failure| failure.exit);
     let text = format!("{error:#}");
     let prefix = if text.starts_with("error") { "" } else { "error: " };
     write::note(&format!("{prefix}{text}"));
-    exit
+    exit_of(error)
+}
+
+fn exit_of(error: &anyhow::Error) -> Exit {
+    error.downcast_ref::<Failure>().map_or(Exit::Failed, |failure| failure.exit)
 }
 
 /// The runbooks in force.
@@ -112,6 +116,6 @@ mod tests {
             text,
             "failed to read http://x/metrics: connection refused\n  try: start the server"
         );
-        assert_eq!(fail(&failure.into()), Exit::Inconclusive);
+        assert_eq!(exit_of(&failure.into()), Exit::Inconclusive);
     }
 }

@@ -28,7 +28,7 @@ fn table(settings: &Settings, library: &Library) -> String {
     let seconds = |duration: std::time::Duration| {
         format!("{:#}", jiff::SignedDuration::try_from(duration).unwrap_or_default())
     };
-    let window = settings.window.unwrap_or(super::run::LIVE_WINDOW);
+    let window = settings.window.unwrap_or(super::live::WINDOW);
     let fail_on = settings.fail_on.map_or("critical (sweep: warning)".into(), |severity| {
         format!("{severity:?}").to_lowercase()
     });

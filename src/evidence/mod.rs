@@ -2,6 +2,7 @@
 //!
 //! Plain data. Nothing here reads anything by itself, and nothing here judges.
 
+#[expect(clippy::disallowed_methods, reason = "the bundle is files on disk")]
 pub mod bundle;
 pub mod histogram;
 pub mod series;

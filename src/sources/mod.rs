@@ -2,6 +2,8 @@
 
 pub mod exposition;
 mod facts;
+pub mod http;
+pub mod local;
 mod logs;
 mod read;
 pub mod vllm;

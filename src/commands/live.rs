@@ -1,0 +1,169 @@
+//! Sampling a live server, with progress for people and a clean end on signals.
+
+use std::{cell::Cell, io::IsTerminal, time::Duration};
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Failure, write};
+use crate::{
+    config::{LiveSettings, Secret},
+    evidence::bundle::Bundle,
+    exit::Exit,
+    sources::{
+        http::{self, Options},
+        vllm::{self, Live, Progress, Tried},
+    },
+};
+
+/// How long a live server is sampled where nobody says otherwise.
+pub(super) const WINDOW: Duration = Duration::from_secs(15);
+
+/// Deadline of each address tried while looking for a server.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Raw evidence, and whether gathering it was cut short.
+pub(super) struct Gathered {
+    /// What was gathered.
+    pub(super) bundle: Bundle,
+    /// The exit code of the signal that cut it short.
+    pub(super) cut_short: Option<Exit>,
+}
+
+/// Samples a server until done or told to stop. Only a server that cannot even be looked for is
+/// an error; one that does not answer is evidence.
+pub(super) fn sample(
+    settings: &LiveSettings,
+    window: Duration,
+    quiet: bool,
+) -> anyhow::Result<Gathered> {
+    if settings.insecure {
+        write::note(
+            "WARNING: certificates are NOT verified (--insecure): whoever sits on the way can \
+             read the API key and forge every answer.",
+        );
+    }
+    let cut_short = Cell::new(None);
+    let bundle = http::block_on(async {
+        let stop = async { cut_short.set(Some(stop_signal().await)) };
+        let mut stop = std::pin::pin!(stop);
+        let url = tokio::select! {
+            biased;
+            () = &mut stop => return Err(stopped(cut_short.get())),
+            url = find(settings) => url?,
+        };
+        let bar = progress_bar(quiet);
+        let live = live(settings, url, window);
+        let bundle = vllm::sample(&live, stop, &mut |progress| show(&bar, &progress)).await;
+        bar.finish_and_clear();
+        Ok(bundle)
+    })
+    .context("failed to start the runtime")??;
+    if cut_short.get().is_some() {
+        let scrapes = bundle.scrapes.len();
+        write::note(&format!("interrupted: what follows rests on {scrapes} scrapes only"));
+    }
+    Ok(Gathered { bundle, cut_short: cut_short.get() })
+}
+
+/// The given server, or the one on this host.
+async fn find(settings: &LiveSettings) -> Result<String, Failure> {
+    if let Some(url) = &settings.url {
+        return Ok(url.clone());
+    }
+    let discovery = vllm::discover(settings.timeout.min(LOOK)).await;
+    discovery.found.ok_or_else(|| no_server(&discovery.tried))
+}
+
+fn live(settings: &LiveSettings, url: String, window: Duration) -> Live {
+    let http = Options {
+        timeout: settings.timeout,
+        max_body: usize::try_from(settings.max_body).unwrap_or(usize::MAX),
+        api_key: settings.api_key.as_ref().map(Secret::reveal).map(Into::into),
+        extra_ca: settings.ca.iter().cloned().collect(),
+        insecure: settings.insecure,
+    };
+    Live { window, http, probe: settings.probe.unwrap_or(0), ..Live::new(url) }
+}
+
+/// No server answered: what was tried and how each try ended. That is never "healthy".
+fn no_server(tried: &[Tried]) -> Failure {
+    let lines = tried.iter().map(|one| {
+        let pid = one.pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+        format!("\n    {}{pid}: {}", one.url, one.outcome)
+    });
+    Failure {
+        tried: "find a vLLM server on this host".into(),
+        happened: lines.collect(),
+        next: "--url http://HOST:PORT for a server elsewhere, or --replay PATH for a recording"
+            .into(),
+        exit: Exit::Inconclusive,
+    }
+}
+
+fn stopped(exit: Option<Exit>) -> Failure {
+    Failure {
+        tried: "find a vLLM server on this host".into(),
+        happened: "interrupted before anything was read".into(),
+        next: "run it again, or give the server with --url".into(),
+        exit: exit.unwrap_or(Exit::Interrupted),
+    }
+}
+
+/// A bar on stderr where a person looks at it, else nothing.
+fn progress_bar(quiet: bool) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if quiet || !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    if let Ok(style) = ProgressStyle::with_template("sampling {bar:24} {pos}/{len} {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn show(bar: &ProgressBar, progress: &Progress) {
+    match progress {
+        Progress::Round { number, of } => {
+            bar.set_length(*of as u64);
+            bar.set_position(*number as u64);
+            bar.set_message("asking");
+        }
+        Progress::Failed { why } => bar.set_message(format!("/metrics: {why}")),
+        Progress::Waiting { time } => {
+            bar.set_message(format!("next round in {} s", time.as_secs_f64().ceil()));
+        }
+        Progress::Completion { number } => bar.set_message(format!("completion {number}")),
+    }
+}
+
+/// Resolves at the first SIGINT or SIGTERM with the exit code of it.
+async fn stop_signal() -> Exit {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            return tokio::select! {
+                _ = tokio::signal::ctrl_c() => Exit::Interrupted,
+                _ = terminate.recv() => Exit::Terminated,
+            };
+        }
+    }
+    // Without a handler the signal ends the process by itself.
+    let _ = tokio::signal::ctrl_c().await;
+    Exit::Interrupted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_server_is_inconclusive_and_lists_what_was_tried() {
+        let url = "http://127.0.0.1:8000".to_owned();
+        let failure = no_server(&[Tried { url, pid: Some(7), outcome: "refused".into() }]);
+        assert_eq!(failure.exit, Exit::Inconclusive);
+        let text = failure.to_string();
+        assert!(text.contains("http://127.0.0.1:8000 (process 7): refused"), "{text}");
+    }
+}

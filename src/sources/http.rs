@@ -1,0 +1,457 @@
+//! A careful HTTP client: one origin, whole-request deadlines, bounded bodies, errors as words.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Certificate, Method, RequestBuilder, Response, Url};
+
+use crate::evidence::SourceState;
+
+/// Redirects followed on one request.
+const MAX_REDIRECTS: usize = 3;
+
+/// Port of a target that names neither scheme nor port: vLLM's own default.
+const DEFAULT_PORT: u16 = 8000;
+
+/// How a server is reached.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Deadline of one request, from the first packet to the last byte.
+    pub timeout: Duration,
+    /// Most bytes of one body, after decompression.
+    pub max_body: usize,
+    /// Sent as `Authorization: Bearer …`, to the given origin only.
+    pub api_key: Option<String>,
+    /// PEM files of further certificate authorities.
+    pub extra_ca: Vec<PathBuf>,
+    /// Accept any certificate.
+    pub insecure: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            max_body: 64 << 20,
+            api_key: None,
+            extra_ca: Vec::new(),
+            insecure: false,
+        }
+    }
+}
+
+/// A client of one server.
+#[derive(Clone)]
+pub struct Client {
+    inner: reqwest::Client,
+    base: Url,
+    options: Options,
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The decoded body.
+    pub body: Vec<u8>,
+    /// Milliseconds until the whole answer was read.
+    pub ms: f64,
+}
+
+/// A request without a whole answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// What happened.
+    pub kind: FailureKind,
+    /// HTTP status, where the head of an answer came.
+    pub status: Option<u16>,
+    /// Milliseconds until it failed.
+    pub ms: f64,
+    /// More, where it is known.
+    pub detail: String,
+}
+
+/// Ways in which a request fails, each with the word that evidence has for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Nothing listens there.
+    Refused,
+    /// The deadline passed.
+    TimedOut,
+    /// The connection was closed without an answer, or in the middle of one.
+    Reset,
+    /// The name does not resolve.
+    Dns,
+    /// No route, no network.
+    Unreachable,
+    /// The TLS handshake or the certificate failed.
+    Tls,
+    /// The body is larger than the limit.
+    TooLarge,
+    /// A redirect led elsewhere, or round and round.
+    Redirect,
+    /// The body ended before its announced end, or cannot be decompressed.
+    Truncated,
+    /// What answers does not speak HTTP.
+    NotHttp,
+}
+
+impl FailureKind {
+    /// The word in evidence.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::TimedOut => "timed out",
+            Self::Reset => "reset",
+            Self::Dns => "dns",
+            Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
+            Self::TooLarge => "too large",
+            Self::Redirect => "redirect",
+            Self::Truncated => "truncated",
+            Self::NotHttp => "not http",
+        }
+    }
+
+    /// What it means for a source as a whole.
+    pub fn state(self) -> SourceState {
+        match self {
+            Self::Refused | Self::Reset | Self::Dns | Self::Unreachable | Self::Tls => {
+                SourceState::Unreachable
+            }
+            Self::TimedOut => SourceState::TimedOut,
+            Self::TooLarge | Self::Redirect | Self::Truncated | Self::NotHttp => {
+                SourceState::BadData
+            }
+        }
+    }
+
+    /// Whether no connection came about, so that asking again at once is of no use.
+    pub fn is_connect(self) -> bool {
+        matches!(self, Self::Refused | Self::Dns | Self::Unreachable | Self::Tls)
+    }
+}
+
+/// Reads a target as people type it: a URL, or a host with or without port. A path to one of the
+/// server's own pages is cut off.
+pub fn parse_target(text: &str) -> Result<Url, String> {
+    let text = text.trim();
+    let shown = crate::evidence::bundle::url_without_credentials(text);
+    let bare = !text.contains("://");
+    let full = if bare { format!("http://{text}") } else { text.to_owned() };
+    let mut url = Url::parse(&full).map_err(|error| {
+        format!("`{shown}` is not a URL ({error}); give one like http://127.0.0.1:8000")
+    })?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(format!("`{shown}` is not an http or https URL; try http://127.0.0.1:8000"));
+    }
+    if bare && url.port().is_none() && !full.ends_with(":80") {
+        let _ = url.set_port(Some(DEFAULT_PORT));
+    }
+    let path = url.path().trim_end_matches('/');
+    let path = ["/metrics", "/v1", "/health"]
+        .iter()
+        .find_map(|tail| path.strip_suffix(tail))
+        .unwrap_or(path);
+    let path = path.to_owned();
+    url.set_path(&path);
+    url.set_query(None);
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// Whether a URL's host is this machine itself.
+pub fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || host.ends_with(".localhost") || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Runs a future to its end. Lookups of names that still hang then are left behind.
+pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let output = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(output)
+}
+
+impl Client {
+    /// A client of the server at `target`.
+    pub fn new(target: &str, options: &Options) -> Result<Self, String> {
+        let mut base = parse_target(target)?;
+        if options.api_key.is_some() {
+            let _ = base.set_username("");
+            let _ = base.set_password(None);
+        }
+        // A connection kept alive may be closed by the server just as it is used again, which
+        // would read as a failure of the server.
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("diagnose/", env!("CARGO_PKG_VERSION")))
+            .pool_max_idle_per_host(0)
+            .redirect(Policy::custom(redirect))
+            .referer(false)
+            .http1_only()
+            .tls_danger_accept_invalid_certs(options.insecure);
+        if is_loopback(&base) {
+            builder = builder.no_proxy();
+        }
+        // Reading the system's certificates takes longer than the requests themselves.
+        let authorities = authorities(&options.extra_ca)?;
+        builder = if base.scheme() == "http" {
+            builder.tls_certs_only(authorities)
+        } else {
+            builder.tls_certs_merge(authorities)
+        };
+        let inner = builder.build().map_err(|error| {
+            format!("no HTTPS client can be set up ({}); try --insecure", root(&error))
+        })?;
+        Ok(Self { inner, base, options: options.clone() })
+    }
+
+    /// The URL of a path, without credentials.
+    pub fn shown(&self, path: &str) -> String {
+        let mut url = self.url(path);
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.as_str().trim_end_matches('/').to_owned()
+    }
+
+    /// The deadline of each request.
+    pub fn timeout(&self) -> Duration {
+        self.options.timeout
+    }
+
+    /// Whether the server is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.base)
+    }
+
+    /// The server's URL.
+    pub fn base(&self) -> &Url {
+        &self.base
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        url
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        // User and password in the URL become a header here, and never reach the wire otherwise.
+        let request = self.inner.request(method, self.url(path));
+        match &self.options.api_key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
+    }
+
+    /// Asks for a page, with a body of at most `max_body` bytes.
+    pub async fn get(&self, path: &str, accept: &str, max_body: usize) -> Result<Answer, Failure> {
+        let request = self.request(Method::GET, path).header("accept", accept);
+        let bound = max_body.min(self.options.max_body);
+        self.within(self.options.timeout, async {
+            let mut answer = request.send().await.map_err(|error| (None, failure(&error)))?;
+            let status = answer.status().as_u16();
+            let body = read_body(&mut answer, bound).await.map_err(|it| (Some(status), it))?;
+            Ok((status, body))
+        })
+        .await
+        .map(|((status, body), ms)| Answer { status, body, ms })
+    }
+
+    /// Posts JSON and reads until `done` has seen enough of the body; `ms` is then the time of
+    /// that moment.
+    pub async fn post_until(
+        &self,
+        path: &str,
+        json: &serde_json::Value,
+        timeout: Duration,
+        done: impl Fn(&[u8]) -> bool,
+    ) -> Result<Answer, Failure> {
+        let request = self.request(Method::POST, path).json(json);
+        self.within(timeout, async {
+            let mut answer = request.send().await.map_err(|error| (None, failure(&error)))?;
+            let status = answer.status().as_u16();
+            let mut body = Vec::new();
+            while !(status == 200 && done(&body)) && body.len() < 1 << 20 {
+                match answer.chunk().await.map_err(|error| (Some(status), failure(&error)))? {
+                    Some(chunk) => body.extend_from_slice(&chunk),
+                    None => break,
+                }
+            }
+            Ok((status, body))
+        })
+        .await
+        .map(|((status, body), ms)| Answer { status, body, ms })
+    }
+
+    async fn within<T>(
+        &self,
+        timeout: Duration,
+        work: impl Future<Output = Result<T, (Option<u16>, (FailureKind, String))>>,
+    ) -> Result<(T, f64), Failure> {
+        let start = Instant::now();
+        let result = tokio::time::timeout(timeout, work).await;
+        let ms = (start.elapsed().as_secs_f64() * 1e5).round() / 100.0;
+        match result {
+            Ok(Ok(value)) => Ok((value, ms)),
+            Ok(Err((status, (kind, detail)))) => Err(Failure { kind, status, ms, detail }),
+            Err(_) => {
+                let detail = format!("no whole answer in {} s", timeout.as_secs_f64());
+                Err(Failure { kind: FailureKind::TimedOut, status: None, ms, detail })
+            }
+        }
+    }
+}
+
+async fn read_body(answer: &mut Response, bound: usize) -> Result<Vec<u8>, (FailureKind, String)> {
+    let too_large = || (FailureKind::TooLarge, format!("more than {bound} bytes"));
+    if answer.content_length().is_some_and(|length| length > bound as u64) {
+        return Err(too_large());
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&error))? {
+        if body.len() + chunk.len() > bound {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn authorities(files: &[PathBuf]) -> Result<Vec<Certificate>, String> {
+    let mut all = Vec::new();
+    for file in files {
+        let shown = file.display();
+        let pem = std::fs::read(file)
+            .map_err(|error| format!("cannot read the certificates in {shown}: {error}"))?;
+        let found = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+        if found.is_empty() {
+            return Err(format!("{shown} holds no PEM certificate"));
+        }
+        all.extend(found);
+    }
+    Ok(all)
+}
+
+/// Why a redirect was not followed.
+#[derive(Debug)]
+struct Astray(String);
+
+impl fmt::Display for Astray {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Astray {}
+
+/// Follows a redirect only to where the request went in the first place, as the key goes along.
+fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let next = attempt.url();
+    let origin = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
+    let known = attempt
+        .previous()
+        .first()
+        .is_some_and(|first| origin(first) == origin(next) && (first.scheme() == next.scheme()));
+    let why = if !known {
+        let (host, port) = origin(next);
+        let (host, port) = (host.unwrap_or_default(), port.unwrap_or_default());
+        format!("it redirects to {}://{host}:{port}, which was not followed", next.scheme())
+    } else if attempt.previous().len() > MAX_REDIRECTS {
+        format!("it redirects more than {MAX_REDIRECTS} times")
+    } else {
+        return attempt.follow();
+    };
+    attempt.error(Astray(why))
+}
+
+/// Sorts an error by what lies at its root. The client's own text is not used, as it has the URL.
+fn failure(error: &reqwest::Error) -> (FailureKind, String) {
+    if let Some(Astray(why)) = chain(error).find_map(|it| it.downcast_ref()) {
+        return (FailureKind::Redirect, why.clone());
+    }
+    let io = chain(error).filter_map(|it| it.downcast_ref::<io::Error>()).last();
+    let kind = match io.map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused) => Some(FailureKind::Refused),
+        Some(
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::NotConnected,
+        ) => Some(FailureKind::Reset),
+        Some(io::ErrorKind::TimedOut) => Some(FailureKind::TimedOut),
+        Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
+            Some(FailureKind::Unreachable)
+        }
+        _ => None,
+    };
+    let kind = kind.unwrap_or_else(|| kind_by_text(error));
+    (kind, root(error))
+}
+
+fn kind_by_text(error: &reqwest::Error) -> FailureKind {
+    let says = |text: &str| chain(error).skip(1).any(|it| it.to_string().contains(text));
+    match () {
+        () if error.is_timeout() => FailureKind::TimedOut,
+        () if says("dns error") => FailureKind::Dns,
+        () if error.is_connect() && error.url().is_some_and(|url| url.scheme() == "https") => {
+            FailureKind::Tls
+        }
+        () if error.is_connect() => FailureKind::Unreachable,
+        () if error.is_body() || error.is_decode() => FailureKind::Truncated,
+        () if says("invalid HTTP") || says("parsed") => FailureKind::NotHttp,
+        () => FailureKind::Reset,
+    }
+}
+
+fn chain<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error as &(dyn StdError + 'static)), |&error| error.source())
+}
+
+/// The text of the innermost error.
+fn root(error: &reqwest::Error) -> String {
+    chain(error).skip(1).last().map_or_else(|| "it failed".to_owned(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_taken_as_people_type_them() {
+        let url = |text| parse_target(text).unwrap().to_string();
+        assert_eq!(url("127.0.0.1:8123"), "http://127.0.0.1:8123/");
+        assert_eq!(url("localhost"), "http://localhost:8000/");
+        assert_eq!(url("http://localhost"), "http://localhost/");
+        assert_eq!(url("[::1]:8000"), "http://[::1]:8000/");
+        assert_eq!(url("https://h/vllm/metrics?x=1"), "https://h/vllm");
+        assert_eq!(url("http://h:1/v1/"), "http://h:1/");
+    }
+
+    #[test]
+    fn what_is_no_target_says_so_without_its_password() {
+        for text in ["ftp://u:secret@h", "http://u:secret@", "http://u:secret@h:99999"] {
+            let error = parse_target(text).unwrap_err();
+            assert!(
+                error.contains("http://127.0.0.1:8000") && !error.contains("secret"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn loopback_is_known_in_every_spelling() {
+        let loopback = |text| is_loopback(&parse_target(text).unwrap());
+        assert!(loopback("localhost") && loopback("[::1]:1") && loopback("127.9.9.9"));
+        assert!(!loopback("127.example.org") && !loopback("10.0.0.1"));
+    }
+}
