@@ -1,5 +1,7 @@
 //! The reader of metrics pages against the formats, against random pages and against noise.
 
+#![allow(clippy::expect_used, reason = "a test may fail by panic")]
+
 use std::path::{Path, PathBuf};
 
 use diagnose::{
@@ -128,6 +130,9 @@ fn openmetrics_is_known_by_its_end_its_units_and_its_bare_counters() {
 fn a_page_that_breaks_off_inside_a_line_is_truncated() {
     assert!(read(b"x 1\ny{a=\"b").1.truncated);
     assert!(!read(b"x 1\ny{a=\"b\n").1.truncated);
+    let summary = read(b"x 1\ny 41").1;
+    assert_eq!((summary.samples, summary.truncated, summary.unterminated), (2, false, true));
+    assert!(!read(b"x 1\n# EOF").1.unterminated);
 }
 
 #[test]

@@ -77,6 +77,9 @@ pub struct Summary {
     /// Whether the page was cut short: OpenMetrics without its `# EOF`, or a last line that has
     /// no newline and cannot be read.
     pub truncated: bool,
+    /// Whether the last line is a sample without a newline. It is read, but a page that broke off
+    /// inside a number looks the same.
+    pub unterminated: bool,
 }
 
 /// A line that could not be read.
@@ -281,6 +284,7 @@ struct Page<'a> {
     summary: Summary,
     line: usize,
     last_is_bad: bool,
+    last_is_sample: bool,
     /// The counter announced last, if its name lacks `_total`: OpenMetrics puts that on samples
     /// alone, so the next sample tells the formats apart on a page that lost its `# EOF`.
     bare_counter: Option<&'a str>,
@@ -290,6 +294,7 @@ impl<'a> Page<'a> {
     fn read_line(&mut self, line: &'a [u8]) -> Option<Sample<'a>> {
         self.line += 1;
         self.last_is_bad = false;
+        self.last_is_sample = false;
         match read_line(line) {
             Ok(Line::Blank) => None,
             Ok(Line::Comment(text)) => {
@@ -298,6 +303,7 @@ impl<'a> Page<'a> {
             }
             Ok(Line::Sample(sample)) => {
                 self.summary.samples += 1;
+                self.last_is_sample = true;
                 if let Some(counter) = self.bare_counter.take() {
                     let suffix = sample.raw_name.strip_prefix(counter);
                     self.summary.openmetrics |= suffix == Some("_total");
@@ -341,6 +347,7 @@ impl<'a> Page<'a> {
     }
 
     fn finish(mut self, ends_with_newline: bool) -> Summary {
+        self.summary.unterminated = self.last_is_sample && !ends_with_newline;
         let cut_line = self.last_is_bad && !ends_with_newline;
         self.summary.truncated = cut_line || (self.summary.openmetrics && !self.summary.eof);
         self.summary
