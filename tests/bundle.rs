@@ -222,6 +222,27 @@ fn a_meta_that_does_not_parse_is_a_note() {
 }
 
 #[test]
+fn a_huge_meta_is_left_out() {
+    let dir = tempdir().unwrap();
+    write(&dir, "meta.json", &vec![b'['; 2 << 20]);
+    write(&dir, "scrapes/5.prom", b"a 1\n");
+    let limits = Limits { body: 1 << 20, ..Limits::default() };
+    let bundle = Bundle::load(&[dir.path().to_owned()], &limits).unwrap();
+    assert!(notes(&bundle).contains("meta.json is larger"), "{}", notes(&bundle));
+    let bundle = load(dir.path()).unwrap();
+    assert!(notes(&bundle).contains("meta.json cannot be read"), "{}", notes(&bundle));
+}
+
+#[test]
+fn the_same_recording_twice_is_itself() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("b");
+    sample().save(&path).unwrap();
+    let twice = load_all(&[path.clone(), path]);
+    assert_eq!((twice.scrapes, twice.log), (sample().scrapes, sample().log));
+}
+
+#[test]
 fn entries_that_point_out_of_an_archive_are_refused_by_name() {
     let dir = tempdir().unwrap();
     for name in ["../scrapes/1.prom", "/etc/cron.d/x", "a/../../scrapes/1.prom", "..\\x"] {
@@ -255,11 +276,11 @@ fn a_bomb_is_read_up_to_the_limits() {
     entries.extend(names.iter().map(|name| (name.as_str(), zeros.as_slice())));
     let path = write(&dir, "x.tar.zst", &archive(&entries));
     let limits = Limits { total: 10 << 20, body: 4 << 20, ..Limits::default() };
-    let bundle = Bundle::load(&[path.clone()], &limits).unwrap();
+    let bundle = Bundle::load(std::slice::from_ref(&path), &limits).unwrap();
     assert_eq!(bundle.scrapes.len(), 4);
     assert!(notes(&bundle).contains("after the limit"), "{}", notes(&bundle));
     let limits = Limits { body: 1 << 20, ..Limits::default() };
-    let bundle = Bundle::load(&[path.clone()], &limits).unwrap();
+    let bundle = Bundle::load(std::slice::from_ref(&path), &limits).unwrap();
     assert_eq!(bodies(&bundle), ["a 1\n"]);
     assert!(notes(&bundle).contains("and 7 more"), "{}", notes(&bundle));
     let bundle = Bundle::load(&[path], &Limits { files: 2, ..Limits::default() }).unwrap();

@@ -152,6 +152,19 @@ fn a_server_that_accepts_and_says_nothing_times_out_everywhere() {
 }
 
 #[test]
+fn slow_rounds_do_not_add_up_beyond_the_window() {
+    let server = Server::start("127.0.0.1:0", |_, _| thread::sleep(Duration::from_secs(9)));
+    let interval = Some(Duration::from_millis(20));
+    let window = Duration::from_millis(400);
+    let mut live = Live { window, interval, ..Live::new(server.unwrap().url()) };
+    live.http.timeout = Duration::from_millis(300);
+    let start = Instant::now();
+    let bundle = run(&live);
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!((2..=4).contains(&bundle.probes.len()), "{} rounds", bundle.probes.len());
+}
+
+#[test]
 fn a_truncated_body_is_not_taken_for_a_page() {
     let server = Server::vllm(|stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nvllm:x 1\n");
@@ -361,6 +374,15 @@ fn completions_are_sent_only_when_asked_for() {
 fn a_target_that_is_no_url_is_a_status_without_its_password() {
     let bundle = run(&once("ftp://u:s3cret@h"));
     assert_eq!(source(&bundle, "metrics").status, SourceState::NotConfigured);
+    assert!(!format!("{bundle:?}").contains("s3cret"));
+}
+
+#[test]
+fn a_key_that_no_header_may_have_is_told_and_not_shown() {
+    let mut live = once("127.0.0.1:1");
+    live.http.api_key = Some("s3cret\r\nx: y".into());
+    let bundle = run(&live);
+    assert!(source(&bundle, "metrics").detail.contains("API key"));
     assert!(!format!("{bundle:?}").contains("s3cret"));
 }
 

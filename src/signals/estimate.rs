@@ -188,6 +188,15 @@ impl<'a> Frame<'a> {
 
     /// Mean of a histogram family's observations, with its error.
     pub(super) fn mean(&self, family: &str) -> Value {
+        self.mean_of(family, self.count(family)?)
+    }
+
+    /// The mean where observations come in clusters that are alike: the clusters count.
+    pub(super) fn clustered_mean(&self, family: &str, clusters: Amount) -> Value {
+        self.mean_of(family, clusters(self)?.max(1.0))
+    }
+
+    fn mean_of(&self, family: &str, independent: f64) -> Value {
         let (sum, count) = (self.sum(family)?, self.count(family)?);
         if count <= 0.0 {
             return Err(Missing::no_samples("finished observation"));
@@ -200,7 +209,7 @@ impl<'a> Frame<'a> {
         let mean = sum / count;
         let error = stats::ratio_error(&pairs).unwrap_or_else(|| {
             let deviation = self.histogram(family).ok().and_then(|h| h.deviation());
-            deviation.unwrap_or(mean).max(mean * 0.1) / count.sqrt()
+            deviation.unwrap_or(mean).max(mean * 0.1) / independent.min(count).sqrt()
         });
         Ok(Estimate::with_error(mean, error, count))
     }

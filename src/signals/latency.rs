@@ -45,7 +45,7 @@ pub(super) static SIGNALS: &[Signal] = &[
               output may hold several tokens.",
         source: "metrics",
         families: &["itl"],
-        derive: Derive::Span(|frame| frame.mean("itl")),
+        derive: Derive::Span(|frame| frame.clustered_mean("itl", STREAMS)),
     },
     Signal {
         name: "itl_p50_seconds",
@@ -73,8 +73,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         doc: "Decode time over tokens less one, one sample a request; 0 for answers of one token, \
               which pulls the mean down. Exists from 0.11.0.",
         source: "metrics",
-        families: &["tpot"],
-        derive: Derive::Span(|frame| frame.mean("tpot")),
+        families: &["request_tpot"],
+        derive: Derive::Span(|frame| frame.mean("request_tpot")),
     },
     Signal {
         name: "e2e_mean_seconds",
@@ -164,6 +164,13 @@ pub(super) static SIGNALS: &[Signal] = &[
     },
 ];
 
+/// Streams that were open in the span: outputs of one stream are alike, so streams and not outputs
+/// are what counts as independent.
+const STREAMS: Amount = |frame| {
+    let running =
+        frame.name("running").ok().and_then(|name| frame.view.gauge(name).first().copied());
+    Ok(frame.count("ttft")? + running.map_or(0.0, |point| point.value))
+};
 const PREFILL_SECONDS: Amount = |frame| frame.sum("prefill_time");
 const COMPUTED_TOKENS: Amount = |frame| frame.sum("request_prefill_kv_computed");
 const FINISHED: Amount = |frame| frame.count("e2e");

@@ -1,7 +1,7 @@
 //! A careful HTTP client: one origin, whole-request deadlines, bounded bodies, errors as words.
 
-use std::error::Error as StdError;
-use std::fmt;
+mod failure;
+
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Method, RequestBuilder, Response, Url};
 
-use crate::evidence::SourceState;
+use failure::{Astray, failure, root};
+pub use failure::{Failure, FailureKind};
 
 /// Redirects followed on one request.
 const MAX_REDIRECTS: usize = 3;
@@ -65,80 +66,6 @@ pub struct Answer {
     pub ms: f64,
 }
 
-/// A request without a whole answer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Failure {
-    /// What happened.
-    pub kind: FailureKind,
-    /// HTTP status, where the head of an answer came.
-    pub status: Option<u16>,
-    /// Milliseconds until it failed.
-    pub ms: f64,
-    /// More, where it is known.
-    pub detail: String,
-}
-
-/// Ways in which a request fails, each with the word that evidence has for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureKind {
-    /// Nothing listens there.
-    Refused,
-    /// The deadline passed.
-    TimedOut,
-    /// The connection was closed without an answer, or in the middle of one.
-    Reset,
-    /// The name does not resolve.
-    Dns,
-    /// No route, no network.
-    Unreachable,
-    /// The TLS handshake or the certificate failed.
-    Tls,
-    /// The body is larger than the limit.
-    TooLarge,
-    /// A redirect led elsewhere, or round and round.
-    Redirect,
-    /// The body ended before its announced end, or cannot be decompressed.
-    Truncated,
-    /// What answers does not speak HTTP.
-    NotHttp,
-}
-
-impl FailureKind {
-    /// The word in evidence.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::TimedOut => "timed out",
-            Self::Reset => "reset",
-            Self::Dns => "dns",
-            Self::Unreachable => "unreachable",
-            Self::Tls => "tls",
-            Self::TooLarge => "too large",
-            Self::Redirect => "redirect",
-            Self::Truncated => "truncated",
-            Self::NotHttp => "not http",
-        }
-    }
-
-    /// What it means for a source as a whole.
-    pub fn state(self) -> SourceState {
-        match self {
-            Self::Refused | Self::Reset | Self::Dns | Self::Unreachable | Self::Tls => {
-                SourceState::Unreachable
-            }
-            Self::TimedOut => SourceState::TimedOut,
-            Self::TooLarge | Self::Redirect | Self::Truncated | Self::NotHttp => {
-                SourceState::BadData
-            }
-        }
-    }
-
-    /// Whether no connection came about, so that asking again at once is of no use.
-    pub fn is_connect(self) -> bool {
-        matches!(self, Self::Refused | Self::Dns | Self::Unreachable | Self::Tls)
-    }
-}
-
 /// Reads a target as people type it: a URL, or a host with or without port. A path to one of the
 /// server's own pages is cut off.
 pub fn parse_target(text: &str) -> Result<Url, String> {
@@ -186,7 +113,12 @@ impl Client {
     /// A client of the server at `target`.
     pub fn new(target: &str, options: &Options) -> Result<Self, String> {
         let mut base = parse_target(target)?;
-        if options.api_key.is_some() {
+        let mut options = options.clone();
+        if let Some(key) = &mut options.api_key {
+            *key = key.trim().to_owned();
+            if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err("the API key holds characters that no HTTP header may have".into());
+            }
             let _ = base.set_username("");
             let _ = base.set_password(None);
         }
@@ -212,7 +144,7 @@ impl Client {
         let inner = builder.build().map_err(|error| {
             format!("no HTTPS client can be set up ({}); try --insecure", root(&error))
         })?;
-        Ok(Self { inner, base, options: options.clone() })
+        Ok(Self { inner, base, options })
     }
 
     /// The URL of a path, without credentials.
@@ -342,18 +274,6 @@ fn authorities(files: &[PathBuf]) -> Result<Vec<Certificate>, String> {
     Ok(all)
 }
 
-/// Why a redirect was not followed.
-#[derive(Debug)]
-struct Astray(String);
-
-impl fmt::Display for Astray {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl StdError for Astray {}
-
 /// Follows a redirect only to where the request went in the first place, as the key goes along.
 fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let next = attempt.url();
@@ -372,54 +292,6 @@ fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
         return attempt.follow();
     };
     attempt.error(Astray(why))
-}
-
-/// Sorts an error by what lies at its root. The client's own text is not used, as it has the URL.
-fn failure(error: &reqwest::Error) -> (FailureKind, String) {
-    if let Some(Astray(why)) = chain(error).find_map(|it| it.downcast_ref()) {
-        return (FailureKind::Redirect, why.clone());
-    }
-    let io = chain(error).filter_map(|it| it.downcast_ref::<io::Error>()).last();
-    let kind = match io.map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionRefused) => Some(FailureKind::Refused),
-        Some(
-            io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::NotConnected,
-        ) => Some(FailureKind::Reset),
-        Some(io::ErrorKind::TimedOut) => Some(FailureKind::TimedOut),
-        Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
-            Some(FailureKind::Unreachable)
-        }
-        _ => None,
-    };
-    let kind = kind.unwrap_or_else(|| kind_by_text(error));
-    (kind, root(error))
-}
-
-fn kind_by_text(error: &reqwest::Error) -> FailureKind {
-    let says = |text: &str| chain(error).skip(1).any(|it| it.to_string().contains(text));
-    match () {
-        () if error.is_timeout() => FailureKind::TimedOut,
-        () if says("dns error") => FailureKind::Dns,
-        () if error.is_connect() && error.url().is_some_and(|url| url.scheme() == "https") => {
-            FailureKind::Tls
-        }
-        () if error.is_connect() => FailureKind::Unreachable,
-        () if error.is_body() || error.is_decode() => FailureKind::Truncated,
-        () if says("invalid HTTP") || says("parsed") => FailureKind::NotHttp,
-        () => FailureKind::Reset,
-    }
-}
-
-fn chain<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error as &(dyn StdError + 'static)), |&error| error.source())
-}
-
-/// The text of the innermost error.
-fn root(error: &reqwest::Error) -> String {
-    chain(error).skip(1).last().map_or_else(|| "it failed".to_owned(), ToString::to_string)
 }
 
 #[cfg(test)]

@@ -55,10 +55,14 @@ impl Live {
         Self { url: url.into(), window: SHORT_WINDOW, interval: None, http, probe: 0 }
     }
 
+    fn interval(&self) -> Duration {
+        let default = if self.window > SHORT_WINDOW { INTERVAL } else { self.window };
+        self.interval.unwrap_or(default).max(Duration::from_millis(10))
+    }
+
     /// Offsets of the rounds from the start.
     fn schedule(&self) -> Vec<Duration> {
-        let default = if self.window > SHORT_WINDOW { INTERVAL } else { self.window };
-        let interval = self.interval.unwrap_or(default).max(Duration::from_millis(10));
+        let interval = self.interval();
         let rounds = (self.window.as_secs_f64() / interval.as_secs_f64() + 1e-9) as u32;
         (0..=rounds).map(|round| interval * round).collect()
     }
@@ -135,6 +139,7 @@ struct Sampler {
     bundle: Bundle,
     began: (Instant, f64),
     rounds: usize,
+    model: Option<String>,
     scrapes: Vec<Outcome>,
     probes: BTreeMap<&'static str, Vec<Outcome>>,
 }
@@ -149,8 +154,15 @@ impl Sampler {
         meta.tool_version = Some(env!("CARGO_PKG_VERSION").into());
         meta.started = Some(rounded(now));
         meta.server_args = server_args(&client);
-        let (scrapes, probes) = (Vec::new(), BTreeMap::new());
-        Self { client, bundle, began: (Instant::now(), now), rounds: 0, scrapes, probes }
+        Self {
+            client,
+            bundle,
+            began: (Instant::now(), now),
+            rounds: 0,
+            model: None,
+            scrapes: Vec::new(),
+            probes: BTreeMap::new(),
+        }
     }
 
     /// Wall-clock seconds now; the clock is read once, so that setting it does no harm.
@@ -168,6 +180,11 @@ impl Sampler {
         let schedule = live.schedule();
         let of = schedule.len();
         for (index, offset) in schedule.into_iter().enumerate() {
+            // Slow rounds must not add up beyond the window, but the last one shows its end.
+            let late = self.began.0.elapsed() > offset + live.interval() / 2;
+            if late && index > 0 && index + 1 < of {
+                continue;
+            }
             let wait = offset.saturating_sub(self.began.0.elapsed());
             if !wait.is_zero() {
                 progress(Progress::Waiting { time: wait });
@@ -212,23 +229,25 @@ impl Sampler {
         }
     }
 
-    fn keep(&mut self, at: u64, path: &'static str, outcome: Outcome) {
+    fn keep(&mut self, at: u64, path: &'static str, mut outcome: Outcome) {
         let is_page = path == "/metrics" && status::is_page(&outcome);
         let mut probe = probe_of(&outcome, !is_page);
-        if path == "/metrics" {
-            if let (true, Ok(answer)) = (is_page, &outcome) {
-                self.bundle.scrapes.insert(at, answer.body.clone());
-            } else if let Ok(Answer { status: 200, .. }) = &outcome {
-                probe.error = Some("not metrics".into());
+        if let Ok(answer) = &mut outcome {
+            let start = answer.body[..answer.body.len().min(status::START)].to_vec();
+            let body = std::mem::replace(&mut answer.body, start);
+            match path {
+                "/metrics" if is_page => drop(self.bundle.scrapes.insert(at, body)),
+                "/metrics" if answer.status == 200 => probe.error = Some("not metrics".into()),
+                "/version" => self.keep_version(&body),
+                "/v1/models" => self.model = completion::model(&body),
+                _ => {}
             }
-            self.scrapes.push(outcome);
-        } else {
-            if let (true, Ok(answer)) = (path == "/version", &outcome) {
-                self.keep_version(&answer.body);
-            }
-            self.probes.entry(path).or_default().push(outcome);
         }
         self.bundle.probes.entry(at).or_default().insert(path.into(), probe);
+        match path {
+            "/metrics" => self.scrapes.push(outcome),
+            _ => self.probes.entry(path).or_default().push(outcome),
+        }
     }
 
     fn keep_version(&mut self, body: &[u8]) {
@@ -244,10 +263,8 @@ impl Sampler {
         for number in 1..=count {
             progress(Progress::Completion { number });
             let at = self.key();
-            let models = self.probes.get("/v1/models").and_then(|all| all.last());
-            let model = models.and_then(|outcome| completion::model(outcome.as_ref().ok()?));
-            let probe = match model {
-                Some(model) => completion::time_to_first_token(&self.client, &model).await,
+            let probe = match &self.model {
+                Some(model) => completion::time_to_first_token(&self.client, model).await,
                 None => Probe { error: Some("no model in /v1/models".into()), ..Probe::default() },
             };
             self.bundle.probes.insert(at, [("completion".to_owned(), probe)].into());

@@ -1,5 +1,7 @@
 //! Several recordings as one.
 
+use std::collections::BTreeMap;
+
 use super::{Bundle, Meta};
 use crate::evidence::SourceState;
 
@@ -20,7 +22,7 @@ fn join(mut first: Bundle, second: Bundle) -> Bundle {
     insert_all(&mut first.scrapes, second.scrapes);
     insert_all(&mut first.probes, second.probes);
     first.log = match (first.log, second.log) {
-        (Some(mut log), Some(more)) => {
+        (Some(mut log), Some(more)) if log != more => {
             if !log.ends_with(b"\n") {
                 log.push(b'\n');
             }
@@ -38,10 +40,7 @@ fn disagree(first: Option<&String>, second: Option<&String>) -> bool {
 }
 
 /// Bodies of the same moment are both kept, a millisecond apart, unless they are the same.
-fn insert_all<V: PartialEq>(
-    into: &mut std::collections::BTreeMap<u64, V>,
-    from: impl IntoIterator<Item = (u64, V)>,
-) {
+fn insert_all<V: PartialEq>(into: &mut BTreeMap<u64, V>, from: impl IntoIterator<Item = (u64, V)>) {
     for (mut at, value) in from {
         while into.get(&at).is_some_and(|there| *there != value) {
             at += 1;

@@ -1,6 +1,11 @@
 //! Secrets are replaced before anything is written.
 
+use memchr::memmem;
+
 const HIDDEN: &str = "***";
+
+/// Names under which they stand in logs.
+const SECRET_NAMES: [&str; 3] = ["api_key", "hf_token", "ssl_keyfile_password"];
 
 /// Flags of vLLM whose values are secrets.
 const SECRET_FLAGS: [&str; 4] =
@@ -32,6 +37,41 @@ pub fn args_without_secrets(args: &[String]) -> Vec<String> {
         .collect()
 }
 
+/// A server log with `***` in place of keys and tokens: vLLM prints its flags when it starts.
+pub(super) fn log_without_secrets(log: &[u8]) -> Vec<u8> {
+    let names = SECRET_NAMES.map(memmem::Finder::new);
+    let mut shown = Vec::with_capacity(log.len());
+    for line in log.split_inclusive(|&byte| byte == b'\n') {
+        let mut rest = line;
+        while let Some(end) =
+            names.iter().filter_map(|it| Some(it.find(rest)? + it.needle().len())).min()
+        {
+            let (gap, value) = value_after(&rest[end..]);
+            shown.extend_from_slice(&rest[..end + gap]);
+            let secret = &rest[end + gap..end + gap + value];
+            shown.extend_from_slice(if is_set(secret) { HIDDEN.as_bytes() } else { secret });
+            rest = &rest[end + gap + value..];
+        }
+        shown.extend_from_slice(rest);
+    }
+    shown
+}
+
+/// Where the value of a name begins after it, and how long it is: `=v`, `': 'v'`, `=['v', 'w']`.
+fn value_after(text: &[u8]) -> (usize, usize) {
+    let gap = text.iter().take_while(|byte| b"'\": =".contains(byte)).count();
+    let assigned = text[..gap].iter().any(|byte| b":=".contains(byte));
+    let list = text.get(gap) == Some(&b'[');
+    let gap = gap + usize::from(list);
+    let ends: &[u8] = if list { b"]\r\n" } else { b"'\",]})\r\n " };
+    let value = text[gap..].iter().take_while(|byte| !ends.contains(byte)).count();
+    (gap, if assigned { value } else { 0 })
+}
+
+fn is_set(value: &[u8]) -> bool {
+    !matches!(value, b"" | b"None" | b"null")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,5 +88,18 @@ mod tests {
         let line = "serve m --api-key k1 k2 --port 1 --hf_token=t".split(' ').map(Into::into);
         let shown = args_without_secrets(&line.collect::<Vec<String>>()).join(" ");
         assert_eq!(shown, "serve m --api-key *** *** --port 1 --hf_token=***");
+    }
+
+    #[test]
+    fn keys_in_a_log_are_hidden_and_nothing_else() {
+        let shown = |line: &str| String::from_utf8(log_without_secrets(line.as_bytes())).unwrap();
+        assert_eq!(
+            shown("args: {'api_key': ['k1', 'k2'], 'port': 1}\nx"),
+            "args: {'api_key': [***], 'port': 1}\nx"
+        );
+        assert_eq!(shown("N(api_key='k', hf_token=t, a=1)"), "N(api_key='***', hf_token=***, a=1)");
+        for line in ["N(api_key=None)", "api_key is missing", "api_key='***'", "api_key", "\n\n"] {
+            assert_eq!(shown(line), line);
+        }
     }
 }

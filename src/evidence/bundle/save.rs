@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use tempfile::Builder;
 
+use super::redact::log_without_secrets;
 use super::{
     Bundle, BundleError, FORMAT_VERSION, MetaFile, args_without_secrets, url_without_credentials,
 };
 
 impl Bundle {
-    /// Writes the bundle as `.tar.zst` or as a folder, by the name of `path`. Keys in the target
-    /// and in the server's flags are replaced by `***`.
+    /// Writes the bundle as `.tar.zst` or as a folder, by the name of `path`. Keys in the target,
+    /// in the server's flags and in its log are replaced by `***`.
     pub fn save(&self, path: &Path) -> Result<(), BundleError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let known = [".tar", ".gz", ".tgz", ".zip", ".zst", ".prom", ".json"];
@@ -79,7 +80,8 @@ impl Bundle {
         for (at, body) in &self.scrapes {
             files.push((format!("scrapes/{at}.prom"), body.clone()));
         }
-        files.extend(self.log.iter().map(|log| ("server.log".to_owned(), log.clone())));
+        let log = self.log.as_deref().map(log_without_secrets);
+        files.extend(log.map(|log| ("server.log".to_owned(), log)));
         Ok(files)
     }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::evidence::Probe;
-use crate::sources::http::{Answer, Client};
+use crate::sources::http::Client;
 
 /// How long a first token may take: a user would have left long before.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The base model that `/v1/models` names first.
-pub(super) fn model(answer: &Answer) -> Option<String> {
-    let json: Value = serde_json::from_slice(&answer.body).ok()?;
+pub(super) fn model(body: &[u8]) -> Option<String> {
+    let json: Value = serde_json::from_slice(body).ok()?;
     let cards = json.get("data")?.as_array()?;
     let base = cards.iter().find(|card| card.get("parent").is_none_or(Value::is_null));
     base.or(cards.first())?.get("id")?.as_str().map(Into::into)
@@ -84,15 +84,14 @@ mod tests {
             "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
         let text = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n";
         assert!(!has_token(role.as_bytes()));
-        assert!(!has_token(text[..text.len() - 1].as_bytes()));
+        assert!(!has_token(&text.as_bytes()[..text.len() - 1]));
         assert!(has_token(format!("{role}{text}").as_bytes()));
         assert!(has_token(b"data: {\"choices\":[{\"text\":\" a\"}]}\n"));
     }
 
     #[test]
     fn the_base_model_is_asked_and_not_an_adapter() {
-        let body = br#"{"data":[{"id":"a","parent":"m"},{"id":"m","parent":null}]}"#.to_vec();
-        let answer = Answer { status: 200, body, ms: 1.0 };
-        assert_eq!(model(&answer).as_deref(), Some("m"));
+        let body = br#"{"data":[{"id":"a","parent":"m"},{"id":"m","parent":null}]}"#;
+        assert_eq!(model(body).as_deref(), Some("m"));
     }
 }

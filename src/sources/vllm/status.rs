@@ -6,6 +6,9 @@ use super::Outcome;
 use crate::evidence::{SourceState, SourceStatus};
 use crate::sources::http::{Client, Failure, FailureKind};
 
+/// As much of a body as tells what it is.
+pub(super) const START: usize = 4096;
+
 /// Whether an answer is a page to keep. Whatever is text passes; its meaning is read later.
 pub(super) fn is_page(outcome: &Outcome) -> bool {
     outcome.as_ref().is_ok_and(|answer| answer.status == 200 && oddity(&answer.body).is_none())
@@ -13,14 +16,12 @@ pub(super) fn is_page(outcome: &Outcome) -> bool {
 
 /// Why a body cannot be a `/metrics` page.
 fn oddity(body: &[u8]) -> Option<&'static str> {
-    let start = body.trim_ascii_start();
-    match start.first() {
+    let body = &body[..body.len().min(START)];
+    match body.trim_ascii_start().first() {
         None => Some("with an empty page"),
         Some(b'<') => Some("with HTML, so it is probably not vLLM's own port"),
         Some(b'{' | b'[') => Some("with JSON, so it is probably not vLLM's own port"),
-        _ if memchr::memchr(0, &body[..body.len().min(4096)]).is_some() => {
-            Some("with something that is not text")
-        }
+        _ if memchr::memchr(0, body).is_some() => Some("with something that is not text"),
         _ => None,
     }
 }
