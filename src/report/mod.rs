@@ -102,6 +102,22 @@ pub struct WindowTimes {
     pub baseline_from: Option<String>,
     /// End of the baseline.
     pub baseline_to: Option<String>,
+    /// What the baseline is.
+    pub baseline_kind: BaselineKind,
+}
+
+/// What the time judged is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BaselineKind {
+    /// A recorded time before the onset, or before the window.
+    Recorded,
+    /// The process's life up to the window, by its counters.
+    Lifetime,
+    /// History was recorded, and nothing changed in it.
+    Unchanged,
+    /// There is nothing to compare with.
+    None,
 }
 
 /// When the incident began.

@@ -117,7 +117,7 @@ pub fn rank<'a>(
         });
     }
     let mut ranked = field.with_consequences(found, gate);
-    let rest = field.rest(&ranked, gate);
+    let rest = field.rest(&ranked, &struck, gate);
     ranked.extend(rest);
     ranked
 }
@@ -285,24 +285,27 @@ impl<'a, 'b> Field<'a, 'b> {
     }
 
     /// Everything that is not supported: not examinable first, then refuted.
-    fn rest(&self, supported: &[Ranked<'a>], gate: bool) -> Vec<Ranked<'a>> {
-        let none = BTreeSet::new();
+    fn rest(
+        &self,
+        supported: &[Ranked<'a>],
+        struck: &BTreeSet<Group>,
+        gate: bool,
+    ) -> Vec<Ranked<'a>> {
         let best = supported.first().map(|ranked| ranked.cause.id.value.as_str());
         let mut rest: Vec<Ranked<'a>> = self
             .causes
             .iter()
             .filter(|(cause, _)| !supported.iter().any(|r| std::ptr::eq(r.cause, *cause)))
             .map(|(cause, standing)| {
-                let score = self.score(cause, &none);
-                let likely = if score > 0.0 { self.probability(cause, &none) } else { 0.0 };
+                let score = self.score(cause, struck);
+                let likely = if score > 0.0 { self.probability(cause, struck) } else { 0.0 };
                 let (outcome, probability) = match standing {
                     Standing::NotExaminable if gate => (Outcome::NotExaminable, likely),
                     Standing::NotExaminable => (Outcome::NotExaminable, 0.0),
                     Standing::Open if gate => (Outcome::Refuted, likely),
                     Standing::Open | Standing::Refuted => (Outcome::Refuted, 0.0),
                 };
-                let explained = gate && *standing == Standing::Open && likely > 0.0;
-                let probability = if explained && best.is_some() { 0.0 } else { probability };
+                let explained = gate && *standing == Standing::Open && score <= 0.0;
                 Ranked {
                     cause,
                     outcome,

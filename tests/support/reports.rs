@@ -107,6 +107,7 @@ pub fn healthy() -> Report {
             to: Some("2026-11-21T02:46:00Z".into()),
             baseline_from: Some("2026-11-21T01:40:00Z".into()),
             baseline_to: Some("2026-11-21T02:40:00Z".into()),
+            baseline_kind: BaselineKind::Recorded,
         },
         onset: None,
         impact: Some(Impact {

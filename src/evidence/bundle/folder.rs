@@ -8,6 +8,9 @@ use super::collect::{Collector, Outcome, Part, part};
 use super::pages::SavedPage;
 use super::{Bundle, BundleError, Limits, archive};
 
+/// A packed recording inside a folder, with its label beside it.
+const PACKED: &str = "capture.tar.zst";
+
 /// What was found at a path.
 pub(super) enum Opened {
     Bundle(Box<Bundle>),
@@ -79,6 +82,10 @@ fn page(
 }
 
 fn folder(path: &Path, budget: &mut Limits) -> Result<Opened, BundleError> {
+    let packed = path.join(PACKED);
+    if packed.is_file() {
+        return file(&packed, budget);
+    }
     let inner = path.join("capture");
     let root = if inner.is_dir() { inner } else { path.to_owned() };
     let mut names = list(&root).map_err(|error| BundleError::read(&root, error))?;

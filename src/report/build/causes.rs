@@ -177,10 +177,9 @@ fn value_text(case: &Case<'_>, variable: &str) -> Option<String> {
     let before = reading.baseline.as_ref().ok().filter(|_| compared);
     let Some(before) = before else { return Some(format!("{name} {now}")) };
     let era = if reading.long_run_baseline { "since start" } else { "before" };
-    let change = reading
-        .change
-        .as_ref()
-        .ok()
-        .map_or_else(String::new, |change| format!(", {}", facts::shown(change, Unit::Factor)));
-    Some(format!("{name} {now} ({era} {}{change})", facts::shown(before, signal.unit)))
+    let change = reading.change.as_ref().ok().filter(|change| change.point > 0.0);
+    let change = change.map_or_else(String::new, |change| {
+        format!(", {}", facts::shown(change, Unit::Factor))
+    });
+    Some(format!("{name} {now}, {era} {}{change}", facts::shown(before, signal.unit)))
 }

@@ -3,7 +3,7 @@
 use crate::{
     evidence::{Span, Time},
     report::{
-        CauseFound, Impact, ModelImpact, Number, OnsetTime, Part, ReadingRow, SeriesRow, Status,
+        BaselineKind, CauseFound, Impact, ModelImpact, Number, OnsetTime, Part, ReadingRow, SeriesRow, Status,
         SymptomFound, TimelineEntry, WindowTimes,
     },
     runbook::expr::{Program, signal_of},
@@ -51,6 +51,12 @@ pub(super) fn window(windows: &Windows) -> WindowTimes {
         to: known(windows.now.to),
         baseline_from: baseline.and_then(|span| known(span.from)),
         baseline_to: until.and_then(known),
+        baseline_kind: match windows.baseline {
+            Baseline::Recorded(_) => BaselineKind::Recorded,
+            Baseline::Lifetime(_) => BaselineKind::Lifetime,
+            Baseline::Unchanged => BaselineKind::Unchanged,
+            Baseline::None => BaselineKind::None,
+        },
     }
 }
 

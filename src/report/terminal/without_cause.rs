@@ -86,9 +86,11 @@ impl Page<'_> {
         if let (Some(from), Some(to)) = (&window.from, &window.to) {
             text += &format!(" from {} to {}", self.time(from), self.time(to));
         }
-        text += match window.baseline_from {
-            Some(_) => ", judged by policy and against the time before.",
-            None => ", judged by policy alone: there is no time before to compare with.",
+        text += match window.baseline_kind {
+            BaselineKind::Recorded => ", judged by policy and against the time before.",
+            BaselineKind::Lifetime => ", judged by policy and against the process's life so far.",
+            BaselineKind::Unchanged => ", judged by policy; nothing changed inside this time.",
+            BaselineKind::None => ", judged by policy alone: there is no time before to compare with.",
         };
         let mut blocks = vec![self.blank(), self.cuttable(5, 2, "Result", &text)];
         if let Some(impact) = &self.report.impact {
