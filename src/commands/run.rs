@@ -14,11 +14,13 @@ use crate::{
     },
     exit::{self, Exit},
     report::{
-        Report, json, markdown,
+        Report,
+        build::{Case, build},
+        json, markdown,
         terminal::{self, Style},
     },
     runbook::{Library, Problem, Runbook, Severity, lint, problem::did_you_mean},
-    signals::{self, Ask, Readings, Windows},
+    signals::{self, Ask},
     sources,
 };
 
@@ -58,7 +60,15 @@ pub fn run(scope: &Scope, args: &RunArgs, env: &Environment) -> anyhow::Result<E
     let ask = ask(&settings, &evidence);
     let windows = signals::onset::windows(&evidence, &ask);
     let readings = signals::read_all(&evidence, &windows);
-    let report = judge(scope, runbook, &library, &evidence, &windows, &readings)?;
+    let report = build(&Case {
+        command: scope.command(),
+        runbook,
+        library: &library,
+        evidence: &evidence,
+        windows: &windows,
+        readings: &readings,
+        min_coverage: settings.min_coverage,
+    });
     let text = render(&report, &settings);
     match &settings.output {
         Some(path) => write::file(path, &text)?,
@@ -151,18 +161,6 @@ pub(super) fn leave_out(bundle: &mut Bundle, keep: &[Source]) {
     drop(Source::Metrics, "metrics", &mut |bundle| bundle.scrapes.clear());
     drop(Source::Probes, "probes", &mut |bundle| bundle.probes.clear());
     drop(Source::Log, "log", &mut |bundle| bundle.log = None);
-}
-
-/// Joint: walk, rank and the building of the report.
-fn judge(
-    scope: &Scope,
-    _runbook: Option<&Runbook>,
-    _library: &Library,
-    _evidence: &Evidence,
-    _windows: &Windows,
-    _readings: &Readings,
-) -> anyhow::Result<Report> {
-    anyhow::bail!("judging is not joined yet, so `{}` has no verdict", scope.command())
 }
 
 fn render(report: &Report, settings: &Settings) -> String {

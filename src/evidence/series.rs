@@ -48,7 +48,7 @@ impl Series {
 pub struct SeriesSet {
     series: Vec<Series>,
     by_name: BTreeMap<String, Vec<usize>>,
-    by_key: HashMap<String, usize>,
+    by_key: HashMap<String, usize, foldhash::fast::RandomState>,
     pages: Vec<Time>,
 }
 

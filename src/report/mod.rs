@@ -320,6 +320,7 @@ pub struct SeriesRow {
     pub points: Vec<(f64, f64)>,
 }
 
+pub mod build;
 pub mod json;
 pub mod markdown;
 pub mod terminal;

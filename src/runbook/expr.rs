@@ -1,17 +1,31 @@
 //! Conditions: CEL behind one door, three-valued.
+//!
+//! A missing number makes an answer Unknown unless the condition holds or fails without it. An
+//! interval is evaluated at its ends; if they disagree, the answer is Unknown too.
 
 use std::collections::BTreeMap;
 
-use crate::signals::Missing;
+use cel::{Context, ExecutionError, Value as CelValue};
+
+use crate::signals::{Estimate, Missing, MissingKind, Readings, Value};
+
+use super::PolicyEntry;
+
+/// Observations that a No needs behind it: with fewer, not seeing is not knowing.
+const POWER: f64 = 30.0;
+
+/// Intervals whose ends are tried in all combinations; further ones are taken at their point.
+const MAX_INTERVALS: usize = 6;
 
 /// A compiled condition.
 #[derive(Debug)]
 pub struct Program {
+    program: cel::Program,
     variables: Vec<String>,
 }
 
 /// The answer to a condition.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Truth {
     /// It holds.
     Yes,
@@ -21,14 +35,91 @@ pub enum Truth {
     Unknown(BTreeMap<String, Missing>),
 }
 
-/// The CEL functions, set up once for many conditions.
-#[derive(Debug, Default)]
-pub struct Scope {}
+/// An answer with what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Yes, No or Unknown.
+    pub truth: Truth,
+    /// Whether it rests on the process's lifetime as the baseline: one word weaker.
+    pub weaker: bool,
+}
+
+impl Answer {
+    /// Whether the condition holds.
+    pub fn is_yes(&self) -> bool {
+        self.truth == Truth::Yes
+    }
+
+    /// Whether the condition is known not to hold.
+    pub fn is_no(&self) -> bool {
+        self.truth == Truth::No
+    }
+}
+
+/// What the names in a condition stand for.
+pub trait Names {
+    /// The value of a variable, or why there is none.
+    fn value(&self, name: &str) -> Value;
+    /// Whether the variable compares with the process's lifetime.
+    fn long_run(&self, name: &str) -> bool;
+}
+
+/// Readings and policy as the names of conditions.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The readings.
+    pub readings: &'a Readings,
+    /// The thresholds.
+    pub policy: &'a BTreeMap<String, PolicyEntry>,
+}
+
+/// The views of a signal that a variable's ending names.
+const VIEWS: [&str; 2] = ["_baseline", "_change"];
 
 /// The signal behind a variable, without the view.
 pub fn signal_of(variable: &str) -> &str {
-    let views = ["_baseline", "_change"];
-    views.iter().find_map(|view| variable.strip_suffix(view)).unwrap_or(variable)
+    VIEWS.iter().find_map(|view| variable.strip_suffix(view)).unwrap_or(variable)
+}
+
+impl Names for Facts<'_> {
+    fn value(&self, name: &str) -> Value {
+        if let Some(entry) = name.strip_prefix("policy_") {
+            let entry = self.policy.get(entry);
+            return entry
+                .map(|entry| Estimate::exact(entry.value, None))
+                .ok_or_else(|| unknown_name(name));
+        }
+        let reading = self.readings.get(signal_of(name)).ok_or_else(|| unknown_name(name))?;
+        match name {
+            _ if name.ends_with("_change") => reading.change.clone(),
+            _ if name.ends_with("_baseline") => reading.baseline.clone(),
+            _ => reading.now.clone(),
+        }
+    }
+
+    fn long_run(&self, name: &str) -> bool {
+        let reading = self.readings.get(signal_of(name));
+        let compares = |pair: bool| pair || signal_of(name) != name;
+        reading.is_some_and(|reading| {
+            reading.long_run_baseline && compares(reading.compares_by_itself)
+        })
+    }
+}
+
+fn unknown_name(name: &str) -> Missing {
+    Missing::new(MissingKind::Absent, format!("there is no signal {name}"))
+}
+
+/// The CEL functions, set up once for many conditions.
+#[derive(Default)]
+pub struct Scope {
+    root: Context<'static, 'static>,
+}
+
+impl std::fmt::Debug for Scope {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Scope")
+    }
 }
 
 impl Program {
@@ -41,16 +132,162 @@ impl Program {
             program.references().variables().into_iter().map(String::from).collect();
         variables.sort();
         variables.dedup();
-        Ok(Self { variables })
+        Ok(Self { program, variables })
+    }
+
+    /// Names of the variables it reads, sorted.
+    pub fn variables(&self) -> &[String] {
+        &self.variables
     }
 
     /// Runs the condition once with every variable at 1: a type error shows here.
-    pub fn dry_run(&self, _scope: &Scope) -> Result<(), String> {
-        Ok(())
+    pub fn dry_run(&self, scope: &Scope) -> Result<(), String> {
+        let ones = self.variables.iter().map(|name| (name.as_str(), 1.0));
+        match self.run(scope, ones) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
-    /// Names of the variables it reads, sorted, without macro variables.
-    pub fn variables(&self) -> &[String] {
-        &self.variables
+    /// Answers the condition.
+    pub fn evaluate(&self, scope: &Scope, names: &dyn Names) -> Answer {
+        let weaker = self.variables.iter().any(|name| names.long_run(name));
+        let values = self.variables.iter().map(|name| (name.as_str(), names.value(name)));
+        Answer { truth: self.truth(scope, values.collect()), weaker }
+    }
+
+    fn truth(&self, scope: &Scope, values: Vec<(&str, Value)>) -> Truth {
+        let known: Vec<(&str, Estimate)> = values
+            .iter()
+            .filter_map(|(name, value)| Some((*name, *value.as_ref().ok()?)))
+            .collect();
+        let mut outcomes = corners(&known).map(|corner| self.run(scope, corner.into_iter()));
+        let first = outcomes.next().unwrap_or(Err(ExecutionError::NoSuchKey(String::new().into())));
+        if outcomes.any(|other| other != first) {
+            return Truth::Unknown(undecided(&known));
+        }
+        match first {
+            Ok(true) => Truth::Yes,
+            Ok(false) => self.with_power(&known),
+            Err(_) => Truth::Unknown(
+                values
+                    .into_iter()
+                    .filter_map(|(name, value)| Some((name.to_string(), value.err()?)))
+                    .collect(),
+            ),
+        }
+    }
+
+    fn with_power(&self, known: &[(&str, Estimate)]) -> Truth {
+        let few: BTreeMap<String, Missing> = known
+            .iter()
+            .filter_map(|(name, value)| Some((*name, value.n.filter(|n| *n < POWER)?)))
+            .map(|(name, n)| {
+                let why = format!("{n:.0} observations are too few to say no ({POWER:.0} needed)");
+                (name.to_string(), Missing::new(MissingKind::TooFew, why))
+            })
+            .collect();
+        if few.is_empty() { Truth::No } else { Truth::Unknown(few) }
+    }
+
+    fn run<'n>(
+        &self,
+        scope: &Scope,
+        values: impl Iterator<Item = (&'n str, f64)>,
+    ) -> Result<bool, ExecutionError> {
+        let mut context = scope.root.new_inner_scope();
+        for (name, value) in values {
+            context.add_variable_from_value(name, value);
+        }
+        match self.program.execute(&context)? {
+            CelValue::Bool(answer) => Ok(answer),
+            other => Err(ExecutionError::UnexpectedType {
+                got: other.type_of().to_string().into(),
+                want: "bool".to_string().into(),
+            }),
+        }
+    }
+}
+
+/// Every combination of the ends of the intervals.
+fn corners<'n>(known: &[(&'n str, Estimate)]) -> impl Iterator<Item = Vec<(&'n str, f64)>> {
+    let wide: Vec<usize> = (0..known.len())
+        .filter(|&index| known[index].1.lo < known[index].1.hi)
+        .take(MAX_INTERVALS)
+        .collect();
+    (0..1_usize << wide.len())
+        .map(move |bits| {
+            let end = |index: usize| {
+                let value = &known[index].1;
+                match wide.iter().position(|&w| w == index) {
+                    Some(bit) if bits >> bit & 1 == 1 => value.hi,
+                    Some(_) => value.lo,
+                    None => value.point,
+                }
+            };
+            (0..known.len()).map(|index| (known[index].0, end(index))).collect::<Vec<_>>()
+        })
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+fn undecided(known: &[(&str, Estimate)]) -> BTreeMap<String, Missing> {
+    let wide = known.iter().filter(|(_, value)| value.lo < value.hi);
+    wide.map(|(name, value)| {
+        let unit =
+            crate::signals::find(signal_of(name)).map_or(crate::unit::Unit::Count, |s| s.unit);
+        let unit = if name.ends_with("_change") { crate::unit::Unit::Factor } else { unit };
+        let range = unit.show_interval(value.lo, value.hi);
+        let cause =
+            if value.bucket { "at this bucket resolution" } else { "with so few observations" };
+        let why = format!("not decidable {cause}: it lies anywhere in {range}");
+        (name.to_string(), Missing::new(MissingKind::Undecided, why))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Given(BTreeMap<&'static str, Estimate>);
+
+    impl Names for Given {
+        fn value(&self, name: &str) -> Value {
+            self.0.get(name).copied().ok_or_else(|| Missing::no_samples(name))
+        }
+        fn long_run(&self, _: &str) -> bool {
+            false
+        }
+    }
+
+    fn ask(text: &str, given: &[(&'static str, Estimate)]) -> Truth {
+        let names = Given(given.iter().copied().collect());
+        Program::compile(text).unwrap().evaluate(&Scope::default(), &names).truth
+    }
+
+    #[test]
+    fn an_interval_that_holds_the_threshold_is_undecided() {
+        let p95 = Estimate::bucket(0.25, 0.5, 100.0);
+        assert_eq!(ask("p95 > 0.2", &[("p95", p95)]), Truth::Yes);
+        assert_eq!(ask("p95 > 1", &[("p95", p95)]), Truth::No);
+        assert!(matches!(ask("p95 > 0.3", &[("p95", p95)]), Truth::Unknown(_)));
+    }
+
+    #[test]
+    fn a_missing_signal_is_unknown_unless_it_does_not_matter() {
+        let one = ("here", Estimate::exact(1.0, None));
+        assert!(
+            matches!(ask("gone > 1.0", &[one]), Truth::Unknown(why) if why.contains_key("gone"))
+        );
+        assert_eq!(ask("gone > 1.0 || here > 0.5", &[one]), Truth::Yes);
+        assert_eq!(ask("gone > 1.0 && here > 2.0", &[one]), Truth::No);
+    }
+
+    #[test]
+    fn a_no_needs_power_and_a_yes_does_not() {
+        let few = Estimate::exact(0.0, Some(8.0));
+        assert!(matches!(ask("x > 0.5", &[("x", few)]), Truth::Unknown(_)));
+        assert_eq!(ask("x < 0.5", &[("x", few)]), Truth::Yes);
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_saphyr::Location;
 
 use super::{
-    Cause, Check, Kind, Library, Origin, PolicyEntry, Runbook,
+    Cause, Check, Kind, Library, Origin, PolicyEntry, Runbook, TrackRecord,
     problem::{Problem, SourceFile, did_you_mean},
 };
 
@@ -19,9 +19,20 @@ use super::{
 /// list equals the folder.
 pub const EMBEDDED: &[(&str, &str)] = &[
     ("runbooks/high-ttft.yaml", include_str!("../../runbooks/high-ttft.yaml")),
+    ("runbooks/checks/cache.yaml", include_str!("../../runbooks/checks/cache.yaml")),
+    ("runbooks/checks/endpoint.yaml", include_str!("../../runbooks/checks/endpoint.yaml")),
     ("runbooks/checks/latency.yaml", include_str!("../../runbooks/checks/latency.yaml")),
+    ("runbooks/checks/queue.yaml", include_str!("../../runbooks/checks/queue.yaml")),
+    ("runbooks/checks/traffic.yaml", include_str!("../../runbooks/checks/traffic.yaml")),
+    ("runbooks/causes/compute.yaml", include_str!("../../runbooks/causes/compute.yaml")),
+    ("runbooks/causes/engine.yaml", include_str!("../../runbooks/causes/engine.yaml")),
+    ("runbooks/causes/http.yaml", include_str!("../../runbooks/causes/http.yaml")),
     ("runbooks/causes/load.yaml", include_str!("../../runbooks/causes/load.yaml")),
+    ("runbooks/causes/memory.yaml", include_str!("../../runbooks/causes/memory.yaml")),
+    ("runbooks/causes/prefix.yaml", include_str!("../../runbooks/causes/prefix.yaml")),
+    ("runbooks/causes/workload.yaml", include_str!("../../runbooks/causes/workload.yaml")),
     ("runbooks/policy.yaml", include_str!("../../runbooks/policy.yaml")),
+    ("runbooks/track-record.yaml", include_str!("../../runbooks/track-record.yaml")),
 ];
 
 /// Why the runbooks could not be loaded. Every file was looked at, so all faults are named.
@@ -113,6 +124,9 @@ impl Library {
                 }
             }
             Kind::Policy => self.add_policy(file)?,
+            Kind::TrackRecord => {
+                self.track_record.extend(parse::<BTreeMap<String, TrackRecord>>(file)?);
+            }
         }
         Ok(())
     }
@@ -182,6 +196,7 @@ fn kind_of(path: &str) -> Kind {
         Some("checks") => Kind::Check,
         Some("causes") => Kind::Cause,
         _ if name == "policy.yaml" || name == "policy.yml" => Kind::Policy,
+        _ if name == "track-record.yaml" => Kind::TrackRecord,
         _ => Kind::Runbook,
     }
 }

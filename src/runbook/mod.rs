@@ -359,6 +359,8 @@ pub struct Library {
     pub causes: BTreeMap<String, Cause>,
     /// Thresholds by name.
     pub policy: BTreeMap<String, PolicyEntry>,
+    /// How often each cause was named rightly on labelled incidents.
+    pub track_record: BTreeMap<String, TrackRecord>,
     /// The files read, in order of loading.
     pub files: Vec<Arc<SourceFile>>,
     /// Where each item stands.
@@ -378,6 +380,8 @@ pub enum Kind {
     Cause,
     /// `policy.yaml`: thresholds by name.
     Policy,
+    /// `track-record.yaml`: how often each cause was named rightly.
+    TrackRecord,
 }
 
 /// Where an item stands.
@@ -387,6 +391,16 @@ pub struct Origin {
     pub file: Arc<SourceFile>,
     /// Bytes of its id.
     pub span: Range<usize>,
+}
+
+/// How often a cause was named rightly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrackRecord {
+    /// Labelled incidents of this cause in which it stood first.
+    pub right: u32,
+    /// Labelled incidents of this cause.
+    pub of: u32,
 }
 
 /// A threshold, with who set it.

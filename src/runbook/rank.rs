@@ -1,1 +1,336 @@
-//! Ranking causes.
+//! Ranking causes: gate, scores in nats, greedy explanation, probabilities.
+//!
+//! Within a cause, only the strongest check of a signal group counts, because checks of one group
+//! tell the same thing. The best cause takes away the groups it explains; what is left is scored
+//! again. Causes linked by `leads_to` are no rivals: both may be true.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Cause, Group, Item, Library, Rank, Weight,
+    expr::{Answer, Truth},
+};
+
+/// Answers by check.
+pub type Answers = BTreeMap<String, Answer>;
+
+/// The answer of a check that is not there.
+pub(super) static NO_ANSWER: Answer =
+    Answer { truth: Truth::Unknown(BTreeMap::new()), weaker: false };
+
+/// A cause's score stays within this many nats of zero.
+const CAP: f64 = 4.0;
+/// Score of "nothing is wrong" once a symptom holds.
+const NONE_SCORE: f64 = 0.0;
+/// Score of "something outside the catalogue".
+const OUTSIDE_SCORE: f64 = 1.0;
+/// Divides all scores before the softmax; fitted on labelled incidents.
+const TEMPERATURE: f64 = 0.8;
+/// Probability from which a cause counts as supported.
+const SUPPORTED: f64 = 0.5;
+/// A cause that lacks a needed answer stays below this.
+const NOT_EXAMINABLE_CAP: f64 = 0.49;
+
+/// What became of a cause.
+#[derive(Debug, Clone)]
+pub struct Ranked<'a> {
+    /// The cause.
+    pub cause: &'a Cause,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Probability, `0..1`.
+    pub probability: f64,
+    /// The supported cause that this one comes with, by `leads_to`.
+    pub consequence_of: Option<&'a str>,
+    /// The cause that explains all that spoke for this one.
+    pub explained_by: Option<&'a str>,
+}
+
+/// Outcomes, in the order of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// p ≥ 0.5 and a decisive check says yes.
+    Supported,
+    /// A needed check is Unknown.
+    NotExaminable,
+    /// The evidence speaks against it, or nothing speaks for it.
+    Refuted,
+}
+
+/// The standing of a cause before its rivals are looked at.
+#[derive(Clone, Copy, PartialEq)]
+enum Standing {
+    Open,
+    NotExaminable,
+    Refuted,
+}
+
+impl Weight {
+    /// Size in nats.
+    pub fn nats(self) -> f64 {
+        match self {
+            Self::None => 0.0,
+            Self::Hint => 0.5,
+            Self::Weak => 1.0,
+            Self::Strong => 2.0,
+            Self::Decisive => 3.0,
+        }
+    }
+
+    /// One word weaker.
+    fn weaker(self) -> Self {
+        match self {
+            Self::None | Self::Hint => Self::None,
+            Self::Weak => Self::Hint,
+            Self::Strong => Self::Weak,
+            Self::Decisive => Self::Strong,
+        }
+    }
+}
+
+impl Cause {
+    /// Checks that speak for the cause when they say yes.
+    pub fn favourable(&self) -> impl Iterator<Item = &Item> {
+        self.requires.iter().chain(&self.decisive).chain(&self.supports)
+    }
+}
+
+/// Ranks the causes of `scope` (all when empty). `gate` says whether a symptom holds; without one
+/// no cause is supported.
+pub fn rank<'a>(
+    library: &'a Library,
+    answers: &Answers,
+    gate: bool,
+    scope: &BTreeSet<&str>,
+) -> Vec<Ranked<'a>> {
+    let field = Field::new(library, answers, scope);
+    let mut found: Vec<Ranked<'a>> = Vec::new();
+    let mut struck = BTreeSet::new();
+    while gate && let Some((cause, probability)) = field.best(&found, &struck) {
+        struck.extend(cause.explains.iter().copied());
+        found.push(Ranked {
+            cause,
+            outcome: Outcome::Supported,
+            probability,
+            consequence_of: None,
+            explained_by: None,
+        });
+    }
+    let mut ranked = field.with_consequences(found, gate);
+    let rest = field.rest(&ranked, gate);
+    ranked.extend(rest);
+    ranked
+}
+
+struct Field<'a, 'b> {
+    causes: Vec<(&'a Cause, Standing)>,
+    library: &'a Library,
+    answers: &'b Answers,
+}
+
+impl<'a, 'b> Field<'a, 'b> {
+    fn new(library: &'a Library, answers: &'b Answers, scope: &BTreeSet<&str>) -> Self {
+        let wanted = |cause: &&Cause| scope.is_empty() || scope.contains(cause.id.value.as_str());
+        let causes = library.causes.values().filter(wanted);
+        let causes = causes.map(|cause| (cause, standing(cause, answers))).collect();
+        Self { causes, library, answers }
+    }
+
+    fn answer(&self, check: &str) -> &Answer {
+        self.answers.get(check).unwrap_or(&NO_ANSWER)
+    }
+
+    fn group(&self, check: &str) -> Option<Group> {
+        self.library.checks.get(check).map(|check| check.group)
+    }
+
+    /// Strongest yes per group, less the strongest objection per group.
+    fn score(&self, cause: &Cause, struck: &BTreeSet<Group>) -> f64 {
+        let yes = |item: &Item| self.answer(&item.check.value).is_yes();
+        let pro = cause.favourable().filter(|item| yes(item));
+        let con = cause.against.iter().filter(|item| yes(item));
+        let no = cause.favourable().filter(|item| self.answer(&item.check.value).is_no());
+        let against = con.map(|item| (item, item.weight)).chain(no.map(|item| (item, item.no)));
+        let total = self.strongest(pro.map(|item| (item, item.weight)), struck)
+            - self.strongest(against, &BTreeSet::new());
+        total.clamp(-CAP, CAP)
+    }
+
+    fn strongest<'i>(
+        &self,
+        items: impl Iterator<Item = (&'i Item, Weight)>,
+        struck: &BTreeSet<Group>,
+    ) -> f64 {
+        let mut groups: BTreeMap<Group, f64> = BTreeMap::new();
+        for (item, weight) in items {
+            let Some(group) = self.group(&item.check.value).filter(|g| !struck.contains(g)) else {
+                continue;
+            };
+            let weaker = self.answer(&item.check.value).weaker;
+            let nats = if weaker { weight.weaker() } else { weight }.nats();
+            let slot = groups.entry(group).or_insert(0.0);
+            *slot = slot.max(nats);
+        }
+        groups.values().sum()
+    }
+
+    /// Probability against "none", "outside the catalogue" and every rival; causes that are
+    /// linked to it by `leads_to` are not rivals.
+    fn probability(&self, cause: &Cause, struck: &BTreeSet<Group>) -> f64 {
+        let weigh = |score: f64| (score / TEMPERATURE).exp();
+        let own = weigh(self.score(cause, struck));
+        let rivals = self.causes.iter().filter(|(other, standing)| {
+            *standing == Standing::Open
+                && !std::ptr::eq(*other, cause)
+                && !self.linked(cause, other)
+        });
+        let rivals = rivals
+            .map(|(other, _)| self.score(other, struck))
+            .filter(|score| *score > 0.0)
+            .map(weigh);
+        let field = weigh(NONE_SCORE) + weigh(OUTSIDE_SCORE) + rivals.sum::<f64>();
+        (own / (own + field)).min(self.track_record_cap(cause))
+    }
+
+    /// With `n` labelled cases behind it, no probability goes above (n + 1) / (n + 2)
+    /// (Laplace's rule of succession).
+    fn track_record_cap(&self, cause: &Cause) -> f64 {
+        let n = self.library.track_record.get(&cause.id.value).map_or(0, |record| record.of);
+        (f64::from(n) + 1.0) / (f64::from(n) + 2.0)
+    }
+
+    /// Whether one leads to the other, directly or through others.
+    fn linked(&self, a: &Cause, b: &Cause) -> bool {
+        self.leads(a, b) || self.leads(b, a)
+    }
+
+    fn leads(&self, from: &Cause, to: &Cause) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(cause) = open.pop() {
+            for next in &cause.leads_to {
+                if next.value == to.id.value {
+                    return true;
+                }
+                if seen.insert(next.value.as_str()) {
+                    open.extend(self.library.causes.get(&next.value));
+                }
+            }
+        }
+        false
+    }
+
+    /// The next cause to name: the most probable one, but a mechanism before the driver behind it.
+    fn best(&self, found: &[Ranked<'a>], struck: &BTreeSet<Group>) -> Option<(&'a Cause, f64)> {
+        let named = |cause: &Cause| found.iter().any(|ranked| std::ptr::eq(ranked.cause, cause));
+        let mut open: Vec<(&Cause, f64, f64)> = self
+            .causes
+            .iter()
+            .filter(|(cause, standing)| *standing == Standing::Open && !named(cause))
+            .filter(|(cause, _)| self.decided_outside(cause, struck))
+            .map(|(cause, _)| (*cause, self.probability(cause, struck), self.score(cause, struck)))
+            .filter(|(_, probability, _)| *probability >= SUPPORTED)
+            .collect();
+        open.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.2.total_cmp(&a.2)));
+        let first = open.first()?;
+        let mechanism = open.iter().find(|(cause, ..)| {
+            first.0.rank == Rank::Driver
+                && cause.rank == Rank::Mechanism
+                && self.leads(first.0, cause)
+        });
+        let (cause, probability, _) = mechanism.unwrap_or(first);
+        Some((cause, *probability))
+    }
+
+    /// Whether a decisive check says yes in a group that nothing explains yet.
+    fn decided_outside(&self, cause: &Cause, struck: &BTreeSet<Group>) -> bool {
+        cause.decisive.iter().any(|item| {
+            let group = self.group(&item.check.value);
+            self.answer(&item.check.value).is_yes() && group.is_some_and(|g| !struck.contains(&g))
+        })
+    }
+
+    /// Causes whose evidence the found ones explain, and that are linked to one of them, stand
+    /// under it with its probability.
+    fn with_consequences(&self, found: Vec<Ranked<'a>>, gate: bool) -> Vec<Ranked<'a>> {
+        if !gate {
+            return found;
+        }
+        let named: BTreeSet<&str> = found.iter().map(|r| r.cause.id.value.as_str()).collect();
+        let mut all = Vec::new();
+        for root in found {
+            let consequences: Vec<Ranked<'a>> = self
+                .causes
+                .iter()
+                .filter(|(cause, standing)| {
+                    *standing == Standing::Open
+                        && !named.contains(cause.id.value.as_str())
+                        && self.leads(root.cause, cause)
+                        && self.probability(cause, &BTreeSet::new()) >= SUPPORTED
+                })
+                .map(|(cause, _)| Ranked {
+                    cause,
+                    consequence_of: Some(root.cause.id.value.as_str()),
+                    ..root.clone()
+                })
+                .collect();
+            all.push(root);
+            for consequence in consequences {
+                if !all.iter().any(|r: &Ranked<'_>| std::ptr::eq(r.cause, consequence.cause)) {
+                    all.push(consequence);
+                }
+            }
+        }
+        all
+    }
+
+    /// Everything that is not supported: not examinable first, then refuted.
+    fn rest(&self, supported: &[Ranked<'a>], gate: bool) -> Vec<Ranked<'a>> {
+        let none = BTreeSet::new();
+        let best = supported.first().map(|ranked| ranked.cause.id.value.as_str());
+        let mut rest: Vec<Ranked<'a>> = self
+            .causes
+            .iter()
+            .filter(|(cause, _)| !supported.iter().any(|r| std::ptr::eq(r.cause, *cause)))
+            .map(|(cause, standing)| {
+                let score = self.score(cause, &none);
+                let likely = if score > 0.0 { self.probability(cause, &none) } else { 0.0 };
+                let (outcome, probability) = match standing {
+                    Standing::NotExaminable if gate => (Outcome::NotExaminable, likely),
+                    Standing::NotExaminable => (Outcome::NotExaminable, 0.0),
+                    Standing::Open if gate => (Outcome::Refuted, likely),
+                    Standing::Open | Standing::Refuted => (Outcome::Refuted, 0.0),
+                };
+                let explained = gate && *standing == Standing::Open && likely > 0.0;
+                let probability = if explained && best.is_some() { 0.0 } else { probability };
+                Ranked {
+                    cause,
+                    outcome,
+                    probability: probability.min(NOT_EXAMINABLE_CAP),
+                    consequence_of: None,
+                    explained_by: best.filter(|_| explained),
+                }
+            })
+            .collect();
+        rest.sort_by(|a, b| {
+            let order = a.outcome.cmp(&b.outcome).then(b.probability.total_cmp(&a.probability));
+            order.then_with(|| a.cause.id.value.cmp(&b.cause.id.value))
+        });
+        rest
+    }
+}
+
+/// A required No refutes; a required Unknown, or decisive checks of which none says yes and some
+/// are Unknown, leave the cause not examinable.
+fn standing(cause: &Cause, answers: &Answers) -> Standing {
+    let answer = |item: &Item| answers.get(&item.check.value).unwrap_or(&NO_ANSWER);
+    let unknown = |item: &Item| matches!(answer(item).truth, Truth::Unknown(_));
+    if cause.requires.iter().any(|item| answer(item).is_no()) {
+        return Standing::Refuted;
+    }
+    let decided = cause.decisive.iter().any(|item| answer(item).is_yes());
+    if cause.requires.iter().any(unknown) || (!decided && cause.decisive.iter().any(unknown)) {
+        return Standing::NotExaminable;
+    }
+    if decided { Standing::Open } else { Standing::Refuted }
+}

@@ -2,8 +2,16 @@
 //!
 //! Pure arithmetic. A number that cannot be had is [`Missing`] with the reason; it is never zero.
 
+mod cache;
+mod endpoint;
+mod estimate;
 pub mod families;
+mod host;
+pub mod impact;
+mod latency;
 pub mod onset;
+mod queue;
+mod traffic;
 
 use std::collections::BTreeMap;
 
@@ -94,6 +102,10 @@ pub enum MissingKind {
     NoBaseline,
     /// History was recorded and nothing changed in it: there is no before and after.
     NoOnset,
+    /// The number is known too coarsely for this question.
+    Undecided,
+    /// Too few observations to say no.
+    TooFew,
 }
 
 /// Three views of a signal.
@@ -107,6 +119,8 @@ pub struct Reading {
     pub change: Value,
     /// Whether the baseline is the process's lifetime and not a recorded healthy span.
     pub long_run_baseline: bool,
+    /// Whether `now` itself compares with the baseline.
+    pub compares_by_itself: bool,
 }
 
 /// All readings, by signal name.
@@ -160,7 +174,16 @@ pub struct Ask {
 
 /// The registry: every signal, in reading order.
 pub fn registry() -> impl Iterator<Item = &'static Signal> {
-    std::iter::empty()
+    [
+        latency::SIGNALS,
+        queue::SIGNALS,
+        traffic::SIGNALS,
+        cache::SIGNALS,
+        endpoint::SIGNALS,
+        host::SIGNALS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Looks a signal up by name.
@@ -169,6 +192,87 @@ pub fn find(name: &str) -> Option<&'static Signal> {
 }
 
 /// Reads every signal of the registry.
-pub fn read_all(_evidence: &Evidence, _windows: &Windows) -> Readings {
-    Readings::new()
+pub fn read_all(evidence: &Evidence, windows: &Windows) -> Readings {
+    let now = Frame::new(evidence, windows.now);
+    let baseline = baseline_frame(evidence, windows);
+    registry().map(|signal| (signal.name, read(signal, &now, &baseline))).collect()
+}
+
+/// A signal between each two pages of `span`, as `(time of the later page, value)`. Signals that
+/// compare two spans have no course of their own.
+pub fn over_time(evidence: &Evidence, signal: &Signal, span: Span) -> Vec<(f64, f64)> {
+    let Derive::Span(derive) = signal.derive else { return Vec::new() };
+    let parts = Frame::new(evidence, span).intervals();
+    let value = |part: &Frame<'_>| Some((part.view.span().to, derive(part).ok()?.point));
+    parts.iter().filter_map(value).filter(|(_, value)| value.is_finite()).collect()
+}
+
+fn baseline_frame<'a>(evidence: &'a Evidence, windows: &Windows) -> Result<Frame<'a>, Missing> {
+    match windows.baseline {
+        Baseline::Recorded(span) => Ok(Frame::new(evidence, span)),
+        Baseline::Lifetime(until) => Ok(Frame::lifetime(evidence, until)),
+        Baseline::Unchanged => Err(Missing::new(
+            MissingKind::NoOnset,
+            "nothing changed in the recorded history, so there is no before and after",
+        )),
+        Baseline::None => {
+            Err(Missing::new(MissingKind::NoBaseline, "no healthy time before the window was seen"))
+        }
+    }
+}
+
+fn read(signal: &Signal, now: &Frame<'_>, baseline: &Result<Frame<'_>, Missing>) -> Reading {
+    let long_run_baseline = baseline.as_ref().is_ok_and(|frame| frame.view.is_lifetime());
+    let none = || Missing::new(MissingKind::NoBaseline, "it compares now and before by itself");
+    match signal.derive {
+        Derive::Span(derive) => {
+            let value = derive(now);
+            let before = baseline.clone().and_then(|frame| derive(&frame));
+            let change = change(&value, &before);
+            Reading {
+                now: value,
+                baseline: before,
+                change,
+                long_run_baseline,
+                compares_by_itself: false,
+            }
+        }
+        Derive::Pair(derive) => Reading {
+            now: baseline.clone().and_then(|frame| derive(now, &frame)),
+            baseline: Err(none()),
+            change: Err(none()),
+            long_run_baseline,
+            compares_by_itself: true,
+        },
+    }
+}
+
+fn change(now: &Value, before: &Value) -> Value {
+    let (now, before) = (now.clone()?, before.clone()?);
+    now.over(&before).ok_or_else(|| Missing::new(MissingKind::NoBaseline, "the baseline is zero"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_carry_their_unit() {
+        let mut seen = std::collections::BTreeSet::new();
+        for signal in registry() {
+            assert!(seen.insert(signal.name), "{} stands twice", signal.name);
+            if let Some(suffix) = signal.unit.suffix() {
+                assert!(signal.name.ends_with(suffix), "{} lacks {suffix}", signal.name);
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_sentences() {
+        for signal in registry() {
+            for text in [signal.about, signal.doc] {
+                assert!(text.ends_with('.'), "{}: {text}", signal.name);
+            }
+        }
+    }
 }

@@ -1,9 +1,280 @@
 //! When did it begin: change-point detection over the recorded history.
+//!
+//! One split is sought. For each driver signal and each split of the history, the gain is
+//! `N/2 · ln(RSS0/RSS1) − ln N` on logarithms, with a noise floor, so that a signal that does not
+//! change gains nothing; rare counts use the binomial likelihood ratio. Positive gains are summed.
+//! Queue, waiting and time to first token stay out: they grow on by themselves after the onset, so
+//! a history that begins late would show a false one.
 
-use super::{Ask, Baseline, Windows};
-use crate::evidence::Evidence;
+use super::{
+    Ask, Baseline, Frame, Missing, Onset, Windows, cache, endpoint, estimate::Amount, traffic,
+};
+use crate::evidence::{Event, EventKind, Evidence, Span, Time};
+
+/// Evidence that a split needs, in nats. Tried on recordings: no false onset in healthy ones.
+const THRESHOLD_NATS: f64 = 5.0;
+
+/// Intervals that each side of a split must have.
+const MIN_SIDE: usize = 3;
+
+/// Requests that a baseline must hold to be compared with.
+const MIN_BASELINE_REQUESTS: f64 = 30.0;
 
 /// Decides what is judged and what it is compared with.
-pub fn windows(evidence: &Evidence, _ask: &Ask) -> Windows {
-    Windows { now: evidence.span, baseline: Baseline::None, onset: None }
+pub fn windows(evidence: &Evidence, ask: &Ask) -> Windows {
+    let end = ask.at.unwrap_or(evidence.span.to).min(evidence.span.to);
+    let history = Span { from: evidence.span.from, to: end };
+    let onset = detect(evidence, history);
+    let from = match (ask.window, &onset) {
+        (Some(window), _) => (end - window).max(history.from),
+        (None, Some(found)) => found.upper,
+        (None, None) => history.from,
+    };
+    let now = Span { from, to: end };
+    let lower = onset.as_ref().map_or(from, |found| found.lower.min(from));
+    let baseline = match ask.baseline {
+        Some(length) => Baseline::Recorded(Span { from: lower - length, to: lower }),
+        None => baseline(evidence, history, lower, onset.is_some()),
+    };
+    Windows { now, baseline, onset: onset.map(|found| found.onset) }
+}
+
+fn baseline(evidence: &Evidence, history: Span, lower: Time, changed: bool) -> Baseline {
+    let recorded = Span { from: history.from, to: lower };
+    let requests = |frame: Frame<'_>| frame.increase("request_success").unwrap_or(0.0);
+    if changed && requests(Frame::new(evidence, recorded)) >= MIN_BASELINE_REQUESTS {
+        return Baseline::Recorded(recorded);
+    }
+    if requests(Frame::lifetime(evidence, lower)) >= MIN_BASELINE_REQUESTS {
+        return Baseline::Lifetime(lower);
+    }
+    if changed && recorded.seconds() > 0.0 {
+        return Baseline::Recorded(recorded);
+    }
+    let intervals = Frame::new(evidence, history).intervals().len();
+    if intervals >= 2 * MIN_SIDE { Baseline::Unchanged } else { Baseline::None }
+}
+
+/// An onset with the last moment before it and the first after.
+struct Found {
+    onset: Onset,
+    lower: Time,
+    upper: Time,
+}
+
+impl Found {
+    fn between(lower: Time, upper: Time, at: Time, gain: f64) -> Self {
+        let plus_minus = ((upper - lower) / 2.0).max((at - lower).max(upper - at));
+        Self { onset: Onset { at, plus_minus, gain }, lower, upper }
+    }
+}
+
+fn detect(evidence: &Evidence, history: Span) -> Option<Found> {
+    let scanned = scan(&Frame::new(evidence, history));
+    let event = evidence.events.iter().find(|event| breaks(event) && history.contains(event.at));
+    match (scanned, event) {
+        (Some(found), Some(event)) if found.upper < event.not_before => Some(found),
+        (_, Some(event)) => Some(Found::between(
+            event.not_before,
+            event.at,
+            f64::midpoint(event.not_before, event.at),
+            f64::INFINITY,
+        )),
+        (found, None) => found,
+    }
+}
+
+/// Whether an event is a break of service or configuration by itself.
+fn breaks(event: &Event) -> bool {
+    use EventKind::{ConfigChanged, ProbeFailed, Restart, VersionChanged};
+    matches!(event.kind, Restart | VersionChanged | ConfigChanged | ProbeFailed)
+}
+
+/// A driver over the intervals of the history.
+enum Track {
+    /// `(ln value, weight)` an interval, the sign of a change for the worse, and the noise floor.
+    Level { points: Vec<Option<(f64, f64)>>, worse: f64, floor: f64 },
+    /// `(hits, trials)` an interval; more hits are worse.
+    Share { points: Vec<Option<(f64, f64)>> },
+}
+
+fn scan(history: &Frame<'_>) -> Option<Found> {
+    let parts = history.intervals();
+    if parts.len() < 2 * MIN_SIDE {
+        return None;
+    }
+    let tracks = tracks(&parts);
+    let gains = |split: usize| tracks.iter().map(move |track| track.gain(split).max(0.0));
+    let (split, gain) = (MIN_SIDE..=parts.len() - MIN_SIDE)
+        .map(|split| (split, gains(split).sum::<f64>()))
+        .max_by(|a, b| a.1.total_cmp(&b.1))?;
+    if gain < THRESHOLD_NATS {
+        return None;
+    }
+    let leader = tracks.iter().max_by(|a, b| a.gain(split).total_cmp(&b.gain(split)))?;
+    Some(locate(&parts, leader, split, gain))
+}
+
+/// The split lies at a page; a neighbouring interval that is part old and part new holds the
+/// onset itself.
+fn locate(parts: &[Frame<'_>], leader: &Track, split: usize, gain: f64) -> Found {
+    let span = |index: usize| parts[index].view.span();
+    for mixed in [split - 1, split] {
+        let share = leader.share_of_new(mixed, split);
+        if (0.2..0.8).contains(&share) {
+            let Span { from, to } = span(mixed);
+            return Found::between(from, to, to - share * (to - from), gain);
+        }
+    }
+    let boundary = span(split).from;
+    let found = Found::between(boundary, boundary, boundary, gain);
+    let plus_minus = span(split).seconds() / 2.0;
+    Found { onset: Onset { plus_minus, ..found.onset }, ..found }
+}
+
+fn tracks(parts: &[Frame<'_>]) -> Vec<Track> {
+    let level = |value: &dyn Fn(&Frame<'_>) -> Option<(f64, f64)>, worse: f64, floor: f64| {
+        Track::Level { points: parts.iter().map(value).collect(), worse, floor }
+    };
+    let per_request = |top: Amount, bottom: Amount, least: f64| {
+        move |part: &Frame<'_>| -> Option<(f64, f64)> {
+            let n = bottom(part).ok().filter(|n| *n > 0.0)?;
+            Some(((top(part).ok()? / n + least).ln(), n.min(FULL_WEIGHT)))
+        }
+    };
+    vec![
+        level(&arrivals, 1.0, 0.3),
+        level(&per_request(cache::COMPUTED, traffic::FIRST_TOKENS, 1.0), 1.0, 0.15),
+        level(&per_request(cache::CACHED, traffic::FIRST_TOKENS, 1.0), -1.0, 0.15),
+        level(&per_request(OUTPUT_TOKENS, OUTPUTS, 1.0), 1.0, 0.2),
+        level(&per_request(ITL_SECONDS, ITL_COUNT, 0.0), 1.0, 0.2),
+        level(&per_request(cache::QUERIES, cache::PROMPT, 0.01), 1.0, 0.2),
+        level(&preemptions, 1.0, 0.3),
+        Track::Share { points: parts.iter().map(|p| share(endpoint::refusals(p))).collect() },
+        Track::Share { points: parts.iter().map(|p| share(endpoint::aborts(p))).collect() },
+    ]
+}
+
+/// Beyond this many observations an interval counts no more: its noise is no longer sampling.
+const FULL_WEIGHT: f64 = 20.0;
+
+const OUTPUT_TOKENS: Amount = |frame| frame.sum("request_generation_tokens");
+const OUTPUTS: Amount = |frame| frame.count("request_generation_tokens");
+const ITL_SECONDS: Amount = |frame| frame.sum("itl");
+const ITL_COUNT: Amount = |frame| frame.count("itl");
+
+fn arrivals(part: &Frame<'_>) -> Option<(f64, f64)> {
+    let (count, seconds) = (traffic::ARRIVALS(part).ok()?, part.seconds().ok()?);
+    Some((((count + 0.5) / seconds.max(0.1)).ln(), 1.0))
+}
+
+fn preemptions(part: &Frame<'_>) -> Option<(f64, f64)> {
+    Some((part.increase("preemptions").ok()?.ln_1p(), 1.0))
+}
+
+fn share(pair: Result<(f64, f64), Missing>) -> Option<(f64, f64)> {
+    pair.ok().filter(|(_, trials)| *trials > 0.0)
+}
+
+impl Track {
+    /// Evidence in nats that the level changed for the worse at `split`.
+    fn gain(&self, split: usize) -> f64 {
+        match self {
+            Self::Level { points, worse, floor } => level_gain(points, split, *worse, *floor),
+            Self::Share { points } => share_gain(points, split),
+        }
+    }
+
+    /// How far the interval has moved from the level before to the level after, `0..1`.
+    fn share_of_new(&self, index: usize, split: usize) -> f64 {
+        let (points, linear): (&Vec<_>, fn((f64, f64)) -> f64) = match self {
+            Self::Level { points, .. } => (points, |(value, _)| value.exp()),
+            Self::Share { points } => (points, |(hits, trials)| hits / trials),
+        };
+        let mean = |range: &mut dyn Iterator<Item = usize>| {
+            let values: Vec<f64> = range.filter_map(|i| points[i].map(linear)).collect();
+            values.iter().sum::<f64>() / values.len().max(1) as f64
+        };
+        let before = mean(&mut (0..split.saturating_sub(1)));
+        let after = mean(&mut (split + 1..points.len()));
+        let here = points[index].map_or(before, linear);
+        if after == before { 0.0 } else { ((here - before) / (after - before)).clamp(0.0, 1.0) }
+    }
+}
+
+/// Weighted count, mean and sum of squares around it.
+fn moments(points: &[Option<(f64, f64)>]) -> (f64, f64, f64) {
+    let (mut weight, mut sum) = (0.0, 0.0);
+    for (value, w) in points.iter().flatten() {
+        weight += w;
+        sum += w * value;
+    }
+    let mean = if weight > 0.0 { sum / weight } else { 0.0 };
+    let squares = points.iter().flatten().map(|(value, w)| w * (value - mean).powi(2)).sum();
+    (weight, mean, squares)
+}
+
+fn level_gain(points: &[Option<(f64, f64)>], split: usize, worse: f64, floor: f64) -> f64 {
+    let (left, right) = points.split_at(split);
+    let known = |side: &[Option<(f64, f64)>]| side.iter().flatten().count();
+    if known(left) < MIN_SIDE || known(right) < MIN_SIDE {
+        return 0.0;
+    }
+    let (weight, _, whole) = moments(points);
+    let ((_, before, a), (_, after, b)) = (moments(left), moments(right));
+    if (after - before) * worse <= 0.0 {
+        return 0.0;
+    }
+    let n = points.iter().flatten().count() as f64;
+    let noise = floor * floor;
+    let ratio = (whole / weight + noise) / ((a + b) / weight + noise);
+    n / 2.0 * ratio.ln() - n.ln()
+}
+
+fn share_gain(points: &[Option<(f64, f64)>], split: usize) -> f64 {
+    let (left, right) = points.split_at(split);
+    let total = |side: &[Option<(f64, f64)>]| {
+        side.iter().flatten().fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1))
+    };
+    let ((hits_a, n_a), (hits_b, n_b)) = (total(left), total(right));
+    if n_a <= 0.0 || n_b <= 0.0 || hits_b / n_b <= hits_a / n_a {
+        return 0.0;
+    }
+    let likelihood = |hits: f64, n: f64| {
+        let p = (hits / n).clamp(1e-9, 1.0 - 1e-9);
+        hits * p.ln() + (n - hits) * (1.0 - p).ln()
+    };
+    let apart = likelihood(hits_a, n_a) + likelihood(hits_b, n_b);
+    apart - likelihood(hits_a + hits_b, n_a + n_b) - (points.len() as f64).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn level(values: &[f64]) -> Track {
+        let points = values.iter().map(|value| Some((value.ln(), 5.0))).collect();
+        Track::Level { points, worse: 1.0, floor: 0.15 }
+    }
+
+    #[test]
+    fn a_step_gains_and_noise_does_not() {
+        let step = level(&[10.0, 11.0, 9.0, 10.0, 10.5, 30.0, 31.0, 29.0, 30.0, 28.0]);
+        assert!(step.gain(5) > THRESHOLD_NATS);
+        let noise = level(&[10.0, 11.0, 9.0, 10.0, 10.5, 9.5, 10.0, 11.0, 10.0, 9.0]);
+        assert!((3..=7).all(|split| noise.gain(split) <= 0.0));
+    }
+
+    #[test]
+    fn a_change_for_the_better_is_no_onset() {
+        let better = level(&[30.0, 31.0, 29.0, 30.0, 28.0, 10.0, 11.0, 9.0, 10.0, 10.5]);
+        assert_eq!(better.gain(5), 0.0);
+    }
+
+    #[test]
+    fn a_mixed_interval_holds_the_onset() {
+        let step = level(&[10.0, 10.0, 10.0, 10.0, 20.0, 30.0, 30.0, 30.0, 30.0]);
+        let share = step.share_of_new(4, 4);
+        assert!((share - 0.5).abs() < 0.01, "{share}");
+    }
 }

@@ -1,0 +1,136 @@
+//! From answers to the report: findings, coverage, verdict.
+
+mod causes;
+mod coverage;
+mod facts;
+mod symptoms;
+
+use std::collections::BTreeSet;
+
+use crate::{
+    evidence::Evidence,
+    runbook::{
+        Library, Runbook, Severity,
+        expr::Facts,
+        rank::{self, Answers},
+        walk,
+    },
+    signals::{Baseline, Readings, Windows, families},
+};
+
+use super::{Report, Status, Tool, Verdict};
+
+/// All that a report is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// The runbook's id, or `sweep`.
+    pub command: &'a str,
+    /// The runbook walked; `None` for a sweep, which walks none.
+    pub runbook: Option<&'a Runbook>,
+    /// What judges.
+    pub library: &'a Library,
+    /// What was seen.
+    pub evidence: &'a Evidence,
+    /// What was compared.
+    pub windows: &'a Windows,
+    /// What it reads.
+    pub readings: &'a Readings,
+    /// Share of the checks asked that must be answered for a system to be called healthy.
+    pub min_coverage: f64,
+}
+
+/// Builds the report.
+pub fn build(case: &Case<'_>) -> Report {
+    let names = Facts { readings: case.readings, policy: &case.library.policy };
+    let answers = walk::answer_all(case.library, &names);
+    let symptoms = symptoms::found(case, &answers);
+    let gate = symptoms.iter().any(|symptom| symptom.severity > Severity::Info);
+    let scope = scope(case.runbook);
+    let ranked = rank::rank(case.library, &answers, gate, &scope);
+    let causes = causes::found(case, &answers, &ranked);
+    let coverage = coverage::of(case, &answers);
+    let worst = worst(&symptoms, &causes);
+    let vetoed = coverage::vetoes(case, &answers);
+    let enough = coverage::is_met(&coverage, case.min_coverage) && vetoed.is_empty();
+    let mut report = Report {
+        schema_version: 1,
+        tool: Tool { name: "diagnose".into(), version: env!("CARGO_PKG_VERSION").into() },
+        command: case.command.into(),
+        target: target(case.evidence),
+        verdict: verdict(worst, enough),
+        coverage,
+        window: facts::window(case.windows),
+        onset: facts::onset(case.windows),
+        impact: if gate { facts::impact(case) } else { None },
+        path: path(case, &answers),
+        timeline: facts::timeline(case),
+        decomposition: facts::decomposition(case.readings),
+        readings: facts::readings(case.readings),
+        series: facts::series(case, &symptoms, &causes),
+        sources: case.evidence.sources.clone(),
+        symptoms,
+        causes,
+    };
+    report.coverage.missing.splice(0..0, vetoed);
+    report
+}
+
+fn scope(runbook: Option<&Runbook>) -> BTreeSet<&str> {
+    runbook.into_iter().flat_map(|book| &book.causes).map(|cause| cause.value.as_str()).collect()
+}
+
+fn target(evidence: &Evidence) -> crate::evidence::Target {
+    let version = evidence.target.version.as_deref();
+    let engine = families::fingerprint(&evidence.series, version, false).engine;
+    crate::evidence::Target { engine: engine.map(|e| e.to_string()), ..evidence.target.clone() }
+}
+
+fn worst(symptoms: &[super::SymptomFound], causes: &[super::CauseFound]) -> Option<Severity> {
+    let supported = causes.iter().filter(|cause| cause.status == Status::Supported);
+    let severities = supported.map(|cause| cause.severity);
+    severities.chain(symptoms.iter().map(|symptom| symptom.severity)).max()
+}
+
+fn verdict(worst: Option<Severity>, enough: bool) -> Verdict {
+    match worst {
+        Some(Severity::Critical) => Verdict::Critical,
+        Some(Severity::Warning) => Verdict::Degraded,
+        _ if enough => Verdict::Healthy,
+        _ => Verdict::Inconclusive,
+    }
+}
+
+fn path(case: &Case<'_>, answers: &Answers) -> Vec<super::PathStep> {
+    let Some(runbook) = case.runbook else { return Vec::new() };
+    walk::walk(runbook, answers)
+        .into_iter()
+        .map(|walked| {
+            let check = case.library.checks.get(walked.check);
+            super::PathStep {
+                runbook: runbook.id.value.clone(),
+                step: walked.step.into(),
+                check: walked.check.into(),
+                question: check.map_or_else(String::new, |check| check.question.clone()),
+                answer: causes::word(walked.answer),
+                because: check
+                    .map_or_else(String::new, |check| causes::because(case, check, walked.answer)),
+                conclusion: walked.end.map(|end| conclusion(case.library, end)),
+            }
+        })
+        .collect()
+}
+
+fn conclusion(library: &Library, end: walk::End<'_>) -> String {
+    match end {
+        walk::End::Done(text) => text.into(),
+        walk::End::Cause(id) => {
+            let title = library.causes.get(id).map_or(id, |cause| cause.title.as_str());
+            format!("{title} ({id})")
+        }
+    }
+}
+
+/// Whether history was recorded and nothing changed in it.
+fn unchanged(windows: &Windows) -> bool {
+    windows.baseline == Baseline::Unchanged
+}

@@ -1,0 +1,186 @@
+//! Causes with their evidence, in sentences that rest on values.
+
+use crate::{
+    report::{AnswerWord, CauseFound, Evidenced, Gap, Status},
+    runbook::{
+        Cause, Check, Item,
+        expr::{Answer, Program, Truth, signal_of},
+        rank::{Answers, Outcome, Ranked},
+    },
+    signals,
+    unit::Unit,
+};
+
+use super::{Case, facts};
+
+/// The causes of the report, in its order.
+pub(super) fn found(case: &Case<'_>, answers: &Answers, ranked: &[Ranked<'_>]) -> Vec<CauseFound> {
+    let supported: Vec<&str> = ranked
+        .iter()
+        .filter(|r| r.outcome == Outcome::Supported)
+        .map(|r| r.cause.id.value.as_str())
+        .collect();
+    ranked.iter().map(|ranked| cause(case, answers, ranked, &supported)).collect()
+}
+
+fn cause(
+    case: &Case<'_>,
+    answers: &Answers,
+    ranked: &Ranked<'_>,
+    supported: &[&str],
+) -> CauseFound {
+    let cause = ranked.cause;
+    CauseFound {
+        id: cause.id.value.clone(),
+        family: cause.family.clone(),
+        title: cause.title.clone(),
+        status: match ranked.outcome {
+            Outcome::Supported => Status::Supported,
+            Outcome::NotExaminable => Status::NotExaminable,
+            Outcome::Refuted => Status::Refuted,
+        },
+        probability: (ranked.probability * 1000.0).round() / 1000.0,
+        severity: cause.severity,
+        claim: cause.claim.clone(),
+        in_favour: in_favour(case, answers, cause),
+        against: against(case, answers, ranked),
+        missing: missing(case, answers, cause),
+        decided_by: decided_by(case, answers, cause),
+        leads_to: cause
+            .leads_to
+            .iter()
+            .map(|next| next.value.clone())
+            .filter(|next| supported.contains(&next.as_str()))
+            .collect(),
+        consequence_of: ranked.consequence_of.map(Into::into),
+        track_record: case.library.track_record.get(&cause.id.value).map(|record| {
+            format!("named first in {} of {} labelled incidents", record.right, record.of)
+        }),
+        fixes: cause.fixes.clone(),
+    }
+}
+
+fn checks<'a>(
+    case: &'a Case<'_>,
+    items: impl Iterator<Item = &'a Item>,
+) -> Vec<(&'a Check, &'a Item)> {
+    let mut seen = std::collections::BTreeSet::new();
+    items
+        .filter_map(|item| Some((case.library.checks.get(&item.check.value)?, item)))
+        .filter(|(check, _)| seen.insert(check.id.value.clone()))
+        .collect()
+}
+
+/// What speaks for a cause: heaviest first, one sentence per signal group.
+fn in_favour(case: &Case<'_>, answers: &Answers, cause: &Cause) -> Vec<Evidenced> {
+    let mut items: Vec<&Item> = cause.favourable().collect();
+    items.sort_by(|a, b| b.weight.nats().total_cmp(&a.weight.nats()));
+    let mut groups = std::collections::BTreeSet::new();
+    checks(case, items.into_iter())
+        .into_iter()
+        .filter_map(|(check, _)| Some((check, answers.get(&check.id.value)?)))
+        .filter(|(_, answer)| answer.is_yes())
+        .filter(|(check, _)| groups.insert(check.group))
+        .map(|(check, answer)| sentence(case, check, answer, &check.yes))
+        .collect()
+}
+
+fn against(case: &Case<'_>, answers: &Answers, ranked: &Ranked<'_>) -> Vec<Evidenced> {
+    let cause = ranked.cause;
+    let objections = checks(case, cause.against.iter()).into_iter().filter_map(|(check, _)| {
+        let answer = answers.get(&check.id.value).filter(|answer| answer.is_yes())?;
+        Some(sentence(case, check, answer, &check.yes))
+    });
+    let needed = cause.requires.iter().chain(&cause.decisive);
+    let denied = checks(case, needed).into_iter().filter_map(|(check, _)| {
+        let answer = answers.get(&check.id.value).filter(|answer| answer.is_no())?;
+        Some(sentence(case, check, answer, &check.no))
+    });
+    let explained = ranked.explained_by.map(|other| Evidenced {
+        check: other.into(),
+        text: format!("What speaks for it is explained by {other}."),
+        because: String::new(),
+    });
+    objections.chain(denied).chain(explained).collect()
+}
+
+fn missing(case: &Case<'_>, answers: &Answers, cause: &Cause) -> Vec<Gap> {
+    let needed = cause.requires.iter().chain(&cause.decisive);
+    checks(case, needed)
+        .into_iter()
+        .filter_map(|(check, _)| {
+            let answer = answers.get(&check.id.value)?;
+            let Truth::Unknown(why) = &answer.truth else { return None };
+            Some(Gap { what: check.question.clone(), why: reasons(why) })
+        })
+        .collect()
+}
+
+fn reasons(why: &std::collections::BTreeMap<String, signals::Missing>) -> String {
+    let mut reasons: Vec<String> = why.values().map(|missing| missing.why.clone()).collect();
+    reasons.dedup();
+    reasons.join("; ")
+}
+
+/// The check that separates the cause from its nearest rival, with its answer.
+fn decided_by(case: &Case<'_>, answers: &Answers, cause: &Cause) -> Option<String> {
+    let id = &cause.decided_by.as_ref()?.value;
+    let check = case.library.checks.get(id)?;
+    let answer = answers.get(id)?;
+    let said = match &answer.truth {
+        Truth::Yes => format!("yes - {}", check.yes),
+        Truth::No => format!("no - {}", check.no),
+        Truth::Unknown(why) => format!("unknown - {}", reasons(why)),
+    };
+    Some(format!("{} {said}", check.question))
+}
+
+/// The word of an answer.
+pub(super) fn word(answer: &Answer) -> AnswerWord {
+    match answer.truth {
+        Truth::Yes => AnswerWord::Yes,
+        Truth::No => AnswerWord::No,
+        Truth::Unknown(_) => AnswerWord::Unknown,
+    }
+}
+
+fn sentence(case: &Case<'_>, check: &Check, answer: &Answer, text: &str) -> Evidenced {
+    Evidenced {
+        check: check.id.value.clone(),
+        text: text.into(),
+        because: because(case, check, answer),
+    }
+}
+
+/// The values an answer rests on, or what is missing.
+pub(super) fn because(case: &Case<'_>, check: &Check, answer: &Answer) -> String {
+    if let Truth::Unknown(why) = &answer.truth {
+        return reasons(why);
+    }
+    let Ok(program) = Program::compile(&check.when.value) else { return String::new() };
+    let mut parts: Vec<String> = Vec::new();
+    for variable in program.variables() {
+        let text = value_text(case, variable);
+        if let Some(text) = text.filter(|text| !parts.contains(text)) {
+            parts.push(text);
+        }
+    }
+    parts.join("; ")
+}
+
+fn value_text(case: &Case<'_>, variable: &str) -> Option<String> {
+    let name = signal_of(variable);
+    let signal = signals::find(name)?;
+    let reading = case.readings.get(name)?;
+    let now = reading.now.as_ref().ok().map(|now| facts::shown(now, signal.unit))?;
+    let compared = variable != name;
+    let before = reading.baseline.as_ref().ok().filter(|_| compared);
+    let Some(before) = before else { return Some(format!("{name} {now}")) };
+    let era = if reading.long_run_baseline { "since start" } else { "before" };
+    let change = reading
+        .change
+        .as_ref()
+        .ok()
+        .map_or_else(String::new, |change| format!(", {}", facts::shown(change, Unit::Factor)));
+    Some(format!("{name} {now} ({era} {}{change})", facts::shown(before, signal.unit)))
+}

@@ -1,0 +1,204 @@
+//! Rows of the report that are copied rather than judged.
+
+use crate::{
+    evidence::{Span, Time},
+    report::{
+        CauseFound, Impact, ModelImpact, Number, OnsetTime, Part, ReadingRow, SeriesRow, Status,
+        SymptomFound, TimelineEntry, WindowTimes,
+    },
+    runbook::expr::{Program, signal_of},
+    signals::{self, Baseline, Estimate, Readings, Value, Windows},
+    unit::Unit,
+};
+
+use super::Case;
+
+/// An estimate for a person: buckets as intervals, anything else as its point.
+pub(super) fn shown(estimate: &Estimate, unit: Unit) -> String {
+    if estimate.bucket {
+        return unit.show_interval(estimate.lo, estimate.hi);
+    }
+    unit.show(estimate.point)
+}
+
+/// A value for JSON; `None` where it is missing.
+pub(super) fn number(value: &Value) -> Option<Number> {
+    let estimate = value.as_ref().ok()?;
+    Some(if estimate.bucket { interval(estimate) } else { Number::Point(estimate.point) })
+}
+
+fn interval(estimate: &Estimate) -> Number {
+    Number::Interval { lo: estimate.lo, hi: Some(estimate.hi).filter(|hi| hi.is_finite()) }
+}
+
+fn stamp(at: Time) -> String {
+    let time = jiff::Timestamp::from_millisecond((at * 1e3).round() as i64).unwrap_or_default();
+    format!("{time:.3}")
+}
+
+pub(super) fn window(windows: &Windows) -> WindowTimes {
+    let baseline = match windows.baseline {
+        Baseline::Recorded(span) => Some(span),
+        Baseline::Lifetime(_) | Baseline::Unchanged | Baseline::None => None,
+    };
+    let until = match windows.baseline {
+        Baseline::Lifetime(until) => Some(until),
+        _ => baseline.map(|span| span.to),
+    };
+    let known = |at: Time| (at > 0.0).then(|| stamp(at));
+    WindowTimes {
+        from: known(windows.now.from),
+        to: known(windows.now.to),
+        baseline_from: baseline.and_then(|span| known(span.from)),
+        baseline_to: until.and_then(known),
+    }
+}
+
+pub(super) fn onset(windows: &Windows) -> Option<OnsetTime> {
+    let onset = windows.onset?;
+    let plus_minus_seconds = (onset.plus_minus * 10.0).round() / 10.0;
+    Some(OnsetTime { at: stamp(onset.at), plus_minus_seconds })
+}
+
+pub(super) fn impact(case: &Case<'_>) -> Option<Impact> {
+    let objective = case.library.policy.get("ttft_p95_seconds")?.value;
+    let span = case.windows.now;
+    let all = signals::impact::over(case.evidence, span, objective, None)?;
+    let number = |over: &signals::impact::Over| {
+        if over.lo == over.hi {
+            Number::Point(over.lo)
+        } else {
+            Number::Interval { lo: over.lo, hi: Some(over.hi) }
+        }
+    };
+    let per_model = case
+        .evidence
+        .target
+        .models
+        .iter()
+        .filter_map(|model| {
+            let over = signals::impact::over(case.evidence, span, objective, Some(model))?;
+            Some(ModelImpact {
+                model: model.clone(),
+                requests_over_objective: number(&over),
+                requests: over.requests,
+            })
+        })
+        .collect();
+    Some(Impact {
+        requests_over_objective: number(&all),
+        requests: all.requests,
+        objective_seconds: objective,
+        since: stamp(span.from),
+        per_model,
+    })
+}
+
+pub(super) fn timeline(case: &Case<'_>) -> Vec<TimelineEntry> {
+    let onset = case.windows.onset;
+    let relation = |earliest: Time, latest: Time| match onset {
+        None => "unrelated",
+        Some(onset) if latest < onset.at - onset.plus_minus => "before",
+        Some(onset) if earliest > onset.at + onset.plus_minus => "after",
+        Some(_) => "at",
+    };
+    let mut entries: Vec<(Time, TimelineEntry)> = case
+        .evidence
+        .events
+        .iter()
+        .map(|event| {
+            let kind = serde_json::to_value(event.kind).ok();
+            let entry = TimelineEntry {
+                at: stamp(event.at),
+                kind: kind.and_then(|k| k.as_str().map(Into::into)).unwrap_or_default(),
+                text: event.text.clone(),
+                relation: relation(event.not_before, event.at).into(),
+            };
+            (event.at, entry)
+        })
+        .collect();
+    if let Some(onset) = onset {
+        let text = format!("the incident began, give or take {:.1} s", onset.plus_minus);
+        let entry = TimelineEntry {
+            at: stamp(onset.at),
+            kind: "onset".into(),
+            text,
+            relation: "at".into(),
+        };
+        entries.push((onset.at, entry));
+    }
+    entries.sort_by(|a, b| a.0.total_cmp(&b.0));
+    entries.into_iter().map(|(_, entry)| entry).collect()
+}
+
+/// Parts of the mean latency of finished requests; they add up to the end-to-end time. The time
+/// to first token stands beside them with a count of its own.
+const PARTS: [(&str, &str); 6] = [
+    ("queue", "queue_mean_seconds"),
+    ("prefill", "prefill_mean_seconds"),
+    ("decode", "decode_mean_seconds"),
+    ("front-end residual", "front_end_residual_seconds"),
+    ("end to end", "e2e_mean_seconds"),
+    ("time to first token", "ttft_mean_seconds"),
+];
+
+pub(super) fn decomposition(readings: &Readings) -> Vec<Part> {
+    PARTS
+        .iter()
+        .filter_map(|(part, signal)| {
+            let estimate = readings.get(signal)?.now.as_ref().ok()?;
+            let ms = estimate.point * 1e3;
+            Some(Part { part: (*part).into(), ms, n: estimate.n.unwrap_or(0.0) })
+        })
+        .collect()
+}
+
+pub(super) fn readings(readings: &Readings) -> Vec<ReadingRow> {
+    signals::registry()
+        .filter_map(|signal| Some((signal, readings.get(signal.name)?)))
+        .map(|(signal, reading)| ReadingRow {
+            signal: signal.name.into(),
+            now: number(&reading.now),
+            baseline: number(&reading.baseline),
+            change: reading.change.as_ref().ok().map(|change| {
+                let exact = change.lo == change.hi;
+                if exact { Number::Point(change.point) } else { interval(change) }
+            }),
+            unit: signal.unit,
+            n: reading.now.as_ref().ok().and_then(|now| now.n),
+            source: signal.source.into(),
+            missing: reading.now.as_ref().err().map(|missing| missing.why.clone()),
+        })
+        .collect()
+}
+
+/// Signals drawn over time, at most.
+const MAX_SERIES: usize = 6;
+
+/// The symptoms and the decisive signals of the first cause over the whole evidence.
+pub(super) fn series(
+    case: &Case<'_>,
+    symptoms: &[SymptomFound],
+    causes: &[CauseFound],
+) -> Vec<SeriesRow> {
+    let mut names: Vec<String> = symptoms.iter().map(|symptom| symptom.signal.clone()).collect();
+    let first = causes.first().filter(|cause| cause.status == Status::Supported);
+    for evidenced in first.map_or(&[][..], |cause| &cause.in_favour) {
+        let check = case.library.checks.get(&evidenced.check);
+        let program = check.and_then(|check| Program::compile(&check.when.value).ok());
+        let variables = program.iter().flat_map(|program| program.variables());
+        names.extend(variables.map(|variable| signal_of(variable).to_string()));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    let whole = Span { from: f64::MIN, to: f64::MAX };
+    names
+        .into_iter()
+        .filter_map(|name| {
+            let points = signals::over_time(case.evidence, signals::find(&name)?, whole);
+            Some(SeriesRow { signal: name, labels: Default::default(), points })
+        })
+        .filter(|row| !row.points.is_empty())
+        .take(MAX_SERIES)
+        .collect()
+}

@@ -1,0 +1,110 @@
+//! Symptoms that hold, and how bad they are.
+
+use crate::{
+    report::SymptomFound,
+    runbook::{
+        Check, PolicyEntry, Severity, Symptom, Threshold,
+        expr::{Facts, Program, Scope},
+        rank::Answers,
+    },
+    signals::{self, Estimate, Reading, Value},
+    unit::Unit,
+};
+
+use super::{Case, facts, unchanged};
+
+/// The symptoms that hold, worst first.
+pub(super) fn found(case: &Case<'_>, answers: &Answers) -> Vec<SymptomFound> {
+    let mut found: Vec<SymptomFound> = case
+        .library
+        .checks
+        .values()
+        .filter(|check| in_gate(case, check))
+        .filter(|check| answers.get(&check.id.value).is_some_and(|answer| answer.is_yes()))
+        .filter_map(|check| check.symptom.as_ref().map(|symptom| (check, symptom)))
+        .filter_map(|(_, symptom)| describe(case, symptom))
+        .collect();
+    found.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.signal.cmp(&b.signal)));
+    found
+}
+
+/// A runbook looks at its own symptoms, a sweep at all.
+fn in_gate(case: &Case<'_>, check: &Check) -> bool {
+    case.runbook
+        .is_none_or(|runbook| runbook.gate.iter().any(|wanted| wanted.value == check.id.value))
+}
+
+fn describe(case: &Case<'_>, symptom: &Symptom) -> Option<SymptomFound> {
+    let signal = signals::find(&symptom.signal.value)?;
+    let reading = case.readings.get(signal.name)?;
+    let threshold = threshold(case, symptom);
+    Some(SymptomFound {
+        signal: signal.name.into(),
+        now: facts::number(&reading.now),
+        baseline: facts::number(&reading.baseline),
+        unit: signal.unit,
+        threshold: threshold.as_ref().map(|entry| entry.value),
+        severity: severity(case, symptom, reading, threshold.as_ref()),
+        statement: fill(&symptom.statement, reading, signal.unit, threshold.as_ref()),
+    })
+}
+
+fn threshold(case: &Case<'_>, symptom: &Symptom) -> Option<PolicyEntry> {
+    match symptom.threshold.as_ref()? {
+        Threshold::Policy(name) => case.library.policy.get(name).cloned(),
+        Threshold::Number(value) => {
+            Some(PolicyEntry { value: *value, about: String::new(), by_user: true })
+        }
+    }
+}
+
+fn severity(
+    case: &Case<'_>,
+    symptom: &Symptom,
+    reading: &Reading,
+    threshold: Option<&PolicyEntry>,
+) -> Severity {
+    if holds(case, symptom.critical.as_ref().map(|condition| condition.value.as_str())) {
+        return Severity::Critical;
+    }
+    let shipped = threshold.is_some_and(|entry| !entry.by_user);
+    if shipped && threshold.is_some_and(|entry| was_so_before(case, reading, entry.value)) {
+        return Severity::Info;
+    }
+    symptom.severity
+}
+
+/// A threshold that the tool ships, and that the baseline breached just as much, is how this
+/// workload is. With a history in which nothing changed, the baseline is the same as now.
+fn was_so_before(case: &Case<'_>, reading: &Reading, threshold: f64) -> bool {
+    if reading.now.is_ok() && unchanged(case.windows) {
+        return true;
+    }
+    let breached = |value: &Value| value.as_ref().is_ok_and(|estimate| estimate.lo >= threshold);
+    let grew = reading.change.as_ref().is_ok_and(|change| change.lo > 1.0);
+    breached(&reading.baseline) && !grew
+}
+
+fn holds(case: &Case<'_>, condition: Option<&str>) -> bool {
+    let names = Facts { readings: case.readings, policy: &case.library.policy };
+    condition
+        .and_then(|text| Program::compile(text).ok())
+        .is_some_and(|program| program.evaluate(&Scope::default(), &names).is_yes())
+}
+
+/// Fills `{now}`, `{baseline}`, `{change}` and `{threshold}`.
+fn fill(text: &str, reading: &Reading, unit: Unit, threshold: Option<&PolicyEntry>) -> String {
+    let show = |value: &Value, unit: Unit| match value {
+        Ok(estimate) => facts::shown(estimate, unit),
+        Err(missing) => format!("unknown ({})", missing.why),
+    };
+    let factor = |value: &Value| match value {
+        Ok(Estimate { point, bucket: false, .. }) => Unit::Factor.show(*point),
+        value => show(value, Unit::Factor),
+    };
+    let threshold = threshold.map_or_else(String::new, |entry| unit.show(entry.value));
+    text.replace("{now}", &show(&reading.now, unit))
+        .replace("{baseline}", &show(&reading.baseline, unit))
+        .replace("{change}", &factor(&reading.change))
+        .replace("{threshold}", &threshold)
+}

@@ -1,0 +1,341 @@
+//! The HTTP boundary and the process: refusals, aborts, outages, restarts.
+
+use crate::{
+    evidence::{AccessLine, EventKind, Probe, Series},
+    stats,
+    unit::Unit,
+};
+
+use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value};
+
+/// Rows of this family.
+pub(super) static SIGNALS: &[Signal] = &[
+    Signal {
+        name: "refused_4xx_ratio",
+        unit: Unit::Ratio,
+        about: "Share of finished POST requests answered 4xx.",
+        doc: "From http_requests_total, which counts responses by status class when they end \
+              (0.8.5 on). Refused requests never reach the engine's own counters.",
+        source: "metrics",
+        families: &["http_requests"],
+        derive: Derive::Span(|frame| status_share(frame, "4xx")),
+    },
+    Signal {
+        name: "failed_5xx_ratio",
+        unit: Unit::Ratio,
+        about: "Share of finished POST requests answered 5xx.",
+        doc: "From http_requests_total, by status class.",
+        source: "metrics",
+        families: &["http_requests"],
+        derive: Derive::Span(|frame| status_share(frame, "5xx")),
+    },
+    Signal {
+        name: "malformed_status_ratio",
+        unit: Unit::Ratio,
+        about: "Share of logged POST requests answered 400, 404, 413 or 422.",
+        doc: "From the access lines of the server's log, which hold the codes that the metrics \
+              lack.",
+        source: "log",
+        families: &[],
+        derive: Derive::Span(|frame| code_share(frame, &[400, 404, 413, 422])),
+    },
+    Signal {
+        name: "rejected_status_ratio",
+        unit: Unit::Ratio,
+        about: "Share of logged POST requests answered 401, 403 or 429.",
+        doc: "From the access lines of the server's log: credentials or quotas.",
+        source: "log",
+        families: &[],
+        derive: Derive::Span(|frame| code_share(frame, &[401, 403, 429])),
+    },
+    Signal {
+        name: "timed_out_status_ratio",
+        unit: Unit::Ratio,
+        about: "Share of logged POST requests answered 408, 499 or 504.",
+        doc: "From the access lines of the server's log.",
+        source: "log",
+        families: &[],
+        derive: Derive::Span(|frame| code_share(frame, &[408, 499, 504])),
+    },
+    Signal {
+        name: "unavailable_status_ratio",
+        unit: Unit::Ratio,
+        about: "Share of logged POST requests answered 500, 502 or 503.",
+        doc: "From the access lines of the server's log.",
+        source: "log",
+        families: &[],
+        derive: Derive::Span(|frame| code_share(frame, &[500, 502, 503])),
+    },
+    Signal {
+        name: "abort_ratio",
+        unit: Unit::Ratio,
+        about: "Share of requests accepted with 2xx that the engine never finished.",
+        doc: "Engine V1 counts no aborts, so they are inferred: 2xx responses that ended less \
+              requests finished, over 2xx responses. Requests with n > 1 finish several times, \
+              which hides aborts.",
+        source: "metrics",
+        families: &["http_requests", "request_success"],
+        derive: Derive::Span(abort_share),
+    },
+    Signal {
+        name: "probe_failure_ratio",
+        unit: Unit::Ratio,
+        about: "Share of probe rounds in which /health or /metrics did not answer 200.",
+        doc: "A 200 says little: a wedged engine answers every endpoint.",
+        source: "probes",
+        families: &[],
+        derive: Derive::Span(probe_failures),
+    },
+    Signal {
+        name: "probe_failing_at_end",
+        unit: Unit::Flag,
+        about: "Whether /health or /metrics failed in the last two probe rounds.",
+        doc: "With one round, in that one.",
+        source: "probes",
+        families: &[],
+        derive: Derive::Span(failing_at_end),
+    },
+    Signal {
+        name: "stale_scrapes_count",
+        unit: Unit::Count,
+        about: "Age of the last page at the end of the evidence, in scrape intervals.",
+        doc: "Above 3 the pages stopped before the evidence did: the readings are old.",
+        source: "metrics",
+        families: &[],
+        derive: Derive::Span(staleness),
+    },
+    Signal {
+        name: "metrics_scrape_seconds",
+        unit: Unit::Seconds,
+        about: "Median time that /metrics itself takes to answer.",
+        doc: "The API server's own work, without the GPU: when it slows down with everything \
+              else, the host's CPU is short.",
+        source: "probes",
+        families: &[],
+        derive: Derive::Span(scrape_time),
+    },
+    Signal {
+        name: "frozen_tokens_seconds",
+        unit: Unit::Seconds,
+        about: "How long, up to the last page, work was in flight and no token moved.",
+        doc: "Running or waiting requests at both ends of each interval, and neither a token nor \
+              an engine step between them. 0 when tokens move. Stale gauges look the same, so \
+              the probes must be read beside it.",
+        source: "metrics",
+        families: &["running", "generation_tokens", "iteration_tokens"],
+        derive: Derive::Span(frozen),
+    },
+    Signal {
+        name: "restarts_count",
+        unit: Unit::Count,
+        about: "Restarts of the server process seen in the window.",
+        doc: "A new process start time, or counters that fall.",
+        source: "metrics",
+        families: &["process_start_time"],
+        derive: Derive::Span(restarts),
+    },
+    Signal {
+        name: "uptime_seconds",
+        unit: Unit::Seconds,
+        about: "Age of the server process at the last page.",
+        doc: "From process_start_time_seconds, which multi-process servers do not export.",
+        source: "metrics",
+        families: &["process_start_time"],
+        derive: Derive::Span(uptime),
+    },
+    Signal {
+        name: "config_changes_count",
+        unit: Unit::Count,
+        about: "Settings of the cache configuration that changed in the window.",
+        doc: "Labels of cache_config_info that differ between the first and the last page.",
+        source: "metrics",
+        families: &["cache_config_info"],
+        derive: Derive::Span(|frame| {
+            frame.name("cache_config_info")?;
+            Ok(Estimate::exact(events(frame, EventKind::ConfigChanged), None))
+        }),
+    },
+];
+
+/// Whether a series of http_requests_total counts inference requests.
+fn is_inference(series: &Series) -> bool {
+    series.label("method").is_none_or(|method| method == "POST")
+}
+
+fn responses(frame: &Frame<'_>, class: &str) -> Result<f64, Missing> {
+    let name = frame.name("http_requests")?;
+    let any = frame.view.increase_where(name, is_inference);
+    any.ok_or_else(|| Missing::no_samples("POST request counted at the HTTP boundary"))?;
+    let of_class = |series: &Series| is_inference(series) && series.label("status") == Some(class);
+    Ok(frame.view.increase_where(name, of_class).unwrap_or(0.0))
+}
+
+fn of_class(frame: &Frame<'_>, class: &str) -> Result<(f64, f64), Missing> {
+    let hits = responses(frame, class)?;
+    let mut total = 0.0;
+    for class in ["2xx", "3xx", "4xx", "5xx"] {
+        total += responses(frame, class)?;
+    }
+    Ok((hits, total))
+}
+
+fn status_share(frame: &Frame<'_>, class: &str) -> Value {
+    let (hits, total) = of_class(frame, class)?;
+    Estimate::share(hits, total).ok_or_else(|| Missing::no_samples("finished HTTP request"))
+}
+
+/// Responses of class 4xx, and all.
+pub(super) fn refusals(frame: &Frame<'_>) -> Result<(f64, f64), Missing> {
+    of_class(frame, "4xx")
+}
+
+/// Requests accepted with 2xx that did not finish, and all that were accepted.
+pub(super) fn aborts(frame: &Frame<'_>) -> Result<(f64, f64), Missing> {
+    let accepted = responses(frame, "2xx")?;
+    let finished = frame.increase("request_success")?;
+    Ok(((accepted - finished).max(0.0), accepted))
+}
+
+fn abort_share(frame: &Frame<'_>) -> Value {
+    let (aborted, accepted) = aborts(frame)?;
+    Estimate::share(aborted, accepted)
+        .ok_or_else(|| Missing::no_samples("request accepted with 2xx"))
+}
+
+fn code_share(frame: &Frame<'_>, codes: &[u16]) -> Value {
+    if frame.evidence.source("log").is_none_or(|log| !log.status.answered()) {
+        let why = "the server's log was not read: pass it with the bundle";
+        return Err(Missing::new(MissingKind::NotConfigured, why));
+    }
+    if frame.view.is_lifetime() {
+        let why = "the log is read for the window only";
+        return Err(Missing::new(MissingKind::NoBaseline, why));
+    }
+    let span = frame.view.span();
+    let inside = |line: &&AccessLine| {
+        line.at.is_some_and(|at| span.contains(at)) && line.path.starts_with('/')
+    };
+    let lines: Vec<&AccessLine> = frame.evidence.access.iter().filter(inside).collect();
+    let hits = lines.iter().filter(|line| codes.contains(&line.status)).count();
+    Estimate::share(hits as f64, lines.len() as f64)
+        .ok_or_else(|| Missing::no_samples("access line with a time"))
+}
+
+fn probes<'a>(frame: &'a Frame<'_>, path: &'a str) -> Result<Vec<&'a Probe>, Missing> {
+    let span = frame.view.span();
+    let rounds: Vec<_> = frame
+        .evidence
+        .probes
+        .iter()
+        .filter(|round| span.contains(round.at))
+        .filter_map(|round| round.paths.get(path))
+        .collect();
+    if frame.evidence.probes.is_empty() {
+        let why = "no probe of the server was recorded";
+        return Err(Missing::new(MissingKind::NotConfigured, why));
+    }
+    if rounds.is_empty() {
+        return Err(Missing::no_samples("probe round"));
+    }
+    Ok(rounds)
+}
+
+fn failed(probe: &Probe) -> bool {
+    probe.status != Some(200)
+}
+
+/// One entry a round: whether /health or /metrics failed.
+fn failures(frame: &Frame<'_>) -> Result<Vec<bool>, Missing> {
+    let health = probes(frame, "/health");
+    let metrics = probes(frame, "/metrics");
+    match (health, metrics) {
+        (Ok(health), Ok(metrics)) => Ok(health
+            .iter()
+            .zip(metrics.iter())
+            .map(|(health, metrics)| failed(health) || failed(metrics))
+            .collect()),
+        (Ok(only), Err(_)) | (Err(_), Ok(only)) => {
+            Ok(only.iter().map(|probe| failed(probe)).collect())
+        }
+        (Err(missing), Err(_)) => Err(missing),
+    }
+}
+
+fn probe_failures(frame: &Frame<'_>) -> Value {
+    let rounds = failures(frame)?;
+    let bad = rounds.iter().filter(|&&failed| failed).count();
+    Ok(Estimate::exact(bad as f64 / rounds.len() as f64, None))
+}
+
+fn failing_at_end(frame: &Frame<'_>) -> Value {
+    let rounds = failures(frame)?;
+    let last = &rounds[rounds.len().saturating_sub(2)..];
+    Ok(Estimate::exact(f64::from(u8::from(last.iter().all(|&failed| failed))), None))
+}
+
+fn staleness(frame: &Frame<'_>) -> Value {
+    let pages = frame.evidence.series.pages();
+    let Some(last) = pages.last() else {
+        return Err(Missing::no_samples("page"));
+    };
+    let gaps: Vec<f64> = pages.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let interval = stats::median(&gaps).filter(|gap| *gap > 0.0);
+    let interval = interval.ok_or_else(|| Missing::no_samples("two pages"))?;
+    Ok(Estimate::exact(((frame.evidence.span.to - last) / interval).max(0.0), None))
+}
+
+fn scrape_time(frame: &Frame<'_>) -> Value {
+    let times: Vec<f64> = probes(frame, "/metrics")?.iter().filter_map(|probe| probe.ms).collect();
+    let median = stats::median(&times).ok_or_else(|| Missing::no_samples("timed scrape"))? / 1e3;
+    let distances: Vec<f64> = times.iter().map(|ms| (ms / 1e3 - median).abs()).collect();
+    // 1.4826 makes the median absolute deviation a standard deviation for normal errors, and 1.253
+    // that of a mean the one of a median.
+    let deviation = 1.4826 * stats::median(&distances).unwrap_or(0.0);
+    let n = times.len() as f64;
+    Ok(Estimate { n: None, ..Estimate::with_error(median, 1.253 * deviation / n.sqrt(), n) })
+}
+
+fn frozen(frame: &Frame<'_>) -> Value {
+    let (running, waiting) = (frame.name("running")?, frame.name("waiting")?);
+    frame.name("generation_tokens")?;
+    let parts = frame.intervals();
+    if parts.is_empty() {
+        return Err(Missing::no_samples("two pages"));
+    }
+    let in_flight = |part: &Frame<'_>| {
+        let points = [part.view.gauge(running), part.view.gauge(waiting)];
+        let held = |pick: fn(&[crate::evidence::series::Point]) -> Option<f64>| -> f64 {
+            points.iter().filter_map(|gauge| pick(gauge)).sum()
+        };
+        held(|gauge| gauge.first().map(|p| p.value)) >= 1.0
+            && held(|gauge| gauge.last().map(|p| p.value)) >= 1.0
+    };
+    let moved = |part: &Frame<'_>| {
+        part.increase("generation_tokens").unwrap_or(0.0) > 0.0
+            || part.count("iteration_tokens").unwrap_or(0.0) > 0.0
+            || part.increase("prompt_tokens").unwrap_or(0.0) > 0.0
+    };
+    let still = parts.iter().rev().take_while(|part| in_flight(part) && !moved(part));
+    Ok(Estimate::exact(still.map(|part| part.view.span().seconds()).sum(), None))
+}
+
+fn events(frame: &Frame<'_>, kind: EventKind) -> f64 {
+    let span = frame.view.span();
+    let inside = |event: &&crate::evidence::Event| event.kind == kind && span.contains(event.at);
+    frame.evidence.events.iter().filter(inside).count() as f64
+}
+
+fn restarts(frame: &Frame<'_>) -> Value {
+    if frame.view.is_lifetime() {
+        let why = "a process's lifetime holds no restart";
+        return Err(Missing::new(MissingKind::NoBaseline, why));
+    }
+    Ok(Estimate::exact(events(frame, EventKind::Restart), None))
+}
+
+fn uptime(frame: &Frame<'_>) -> Value {
+    let name = frame.name("process_start_time")?;
+    let last = frame.view.gauge(name).last().copied();
+    let last = last.ok_or_else(|| Missing::no_samples("process start time"))?;
+    Ok(Estimate::exact((last.at - last.value).max(0.0), None))
+}

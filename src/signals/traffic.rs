@@ -1,0 +1,248 @@
+//! What is asked of the server: arrivals, sizes of prompts and answers, and what they add up to.
+
+use crate::unit::Unit;
+
+use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, estimate::Amount};
+
+/// Rows of this family.
+pub(super) static SIGNALS: &[Signal] = &[
+    Signal {
+        name: "finished_requests",
+        unit: Unit::Requests,
+        about: "Requests the engine finished, whatever the reason.",
+        doc: "Growth of request_success over all reasons. Engine V1 never counts aborted requests.",
+        source: "metrics",
+        families: &["request_success"],
+        derive: Derive::Span(|frame| {
+            let n = FINISHES(frame)?;
+            Ok(Estimate::exact(n, Some(n)))
+        }),
+    },
+    Signal {
+        name: "arrivals_requests_per_second",
+        unit: Unit::RequestsPerSecond,
+        about: "Requests that arrived, per second.",
+        doc: "Finishes plus the growth of running and waiting: under overload, finishes alone \
+              show the capacity and not the demand. Over a process's lifetime the growth is what \
+              runs and waits at its end.",
+        source: "metrics",
+        families: &["request_success", "running", "waiting"],
+        derive: Derive::Span(|frame| frame.rate(ARRIVALS)),
+    },
+    Signal {
+        name: "finishes_requests_per_second",
+        unit: Unit::RequestsPerSecond,
+        about: "Requests that finished, per second.",
+        doc: "What the engine completes; under overload this is its capacity.",
+        source: "metrics",
+        families: &["request_success"],
+        derive: Derive::Span(|frame| frame.rate(FINISHES)),
+    },
+    Signal {
+        name: "prompt_mean_tokens",
+        unit: Unit::Tokens,
+        about: "Mean prompt length of finished requests.",
+        doc: "All prompt tokens, cached ones included.",
+        source: "metrics",
+        families: &["request_prompt_tokens"],
+        derive: Derive::Span(|frame| frame.mean("request_prompt_tokens")),
+    },
+    Signal {
+        name: "prompt_p50_tokens",
+        unit: Unit::Tokens,
+        about: "Median prompt length, as the bucket that holds it.",
+        doc: "Bounds follow 1-2-5 steps, so a change under a factor of two may not show.",
+        source: "metrics",
+        families: &["request_prompt_tokens"],
+        derive: Derive::Span(|frame| frame.quantile("request_prompt_tokens", 0.5)),
+    },
+    Signal {
+        name: "prompt_p99_tokens",
+        unit: Unit::Tokens,
+        about: "99th percentile of prompt length, as the bucket that holds it.",
+        doc: "Bounds follow 1-2-5 steps.",
+        source: "metrics",
+        families: &["request_prompt_tokens"],
+        derive: Derive::Span(|frame| frame.quantile("request_prompt_tokens", 0.99)),
+    },
+    Signal {
+        name: "prompt_oversize_ratio",
+        unit: Unit::Ratio,
+        about: "Share of requests with a prompt longer than nearly all prompts of the baseline.",
+        doc: "The limit is the bucket bound under which at least 98 % of the baseline's prompts \
+              lie. A share near 1 says that all prompts grew; a small share says that a few very \
+              large ones get in. Compared with the share above the same bound before.",
+        source: "metrics",
+        families: &["request_prompt_tokens"],
+        derive: Derive::Pair(oversize),
+    },
+    Signal {
+        name: "oversize_prompt_work_ratio",
+        unit: Unit::Ratio,
+        about: "Least share of prompt tokens that came from oversize prompts.",
+        doc: "Requests above the baseline's limit times that limit, over all prompt tokens: a \
+              lower bound, because each of them is longer than the limit.",
+        source: "metrics",
+        families: &["request_prompt_tokens"],
+        derive: Derive::Pair(oversize_work),
+    },
+    Signal {
+        name: "output_mean_tokens",
+        unit: Unit::Tokens,
+        about: "Mean answer length of finished requests.",
+        doc: "Recorded at the end of a request, so it lags behind a change by the requests' own \
+              duration.",
+        source: "metrics",
+        families: &["request_generation_tokens"],
+        derive: Derive::Span(|frame| frame.mean("request_generation_tokens")),
+    },
+    Signal {
+        name: "requested_output_mean_tokens",
+        unit: Unit::Tokens,
+        about: "Mean `max_tokens` that callers asked for.",
+        doc: "Recorded at the end of a request.",
+        source: "metrics",
+        families: &["request_max_tokens"],
+        derive: Derive::Span(|frame| frame.mean("request_max_tokens")),
+    },
+    Signal {
+        name: "generation_tokens_per_second",
+        unit: Unit::TokensPerSecond,
+        about: "Tokens generated per second.",
+        doc: "Counts at every step, also for requests that are not finished.",
+        source: "metrics",
+        families: &["generation_tokens"],
+        derive: Derive::Span(|frame| frame.ratio(GENERATED, SECONDS, GENERATED)),
+    },
+    Signal {
+        name: "prompt_tokens_per_second",
+        unit: Unit::TokensPerSecond,
+        about: "Prompt tokens taken in per second, cached ones included.",
+        doc: "Growth of prompt_tokens over the time.",
+        source: "metrics",
+        families: &["prompt_tokens"],
+        derive: Derive::Span(|frame| frame.ratio(PROMPTED, SECONDS, FIRST_TOKENS)),
+    },
+    Signal {
+        name: "demand_factor",
+        unit: Unit::Factor,
+        about: "How many times more tokens are asked for per second than before.",
+        doc: "Arrivals times mean answer length, now over baseline: decode work offered.",
+        source: "metrics",
+        families: &["request_success", "request_generation_tokens"],
+        derive: Derive::Pair(demand),
+    },
+    Signal {
+        name: "arrivals_share_ratio",
+        unit: Unit::Ratio,
+        about: "Share of arrivals in the growth of the work asked for.",
+        doc: "The growth of demand is the product of the growth of arrivals, of computed prompt \
+              tokens per request and of answer tokens per request; shares are of the sum of the \
+              logarithms of those that grew.",
+        source: "metrics",
+        families: &["request_success", "request_generation_tokens"],
+        derive: Derive::Pair(|now, before| driver_share(now, before, 0)),
+    },
+    Signal {
+        name: "prompts_share_ratio",
+        unit: Unit::Ratio,
+        about: "Share of computed prompt tokens in the growth of the work asked for.",
+        doc: "See arrivals_share_ratio.",
+        source: "metrics",
+        families: &["request_success", "request_generation_tokens"],
+        derive: Derive::Pair(|now, before| driver_share(now, before, 1)),
+    },
+    Signal {
+        name: "outputs_share_ratio",
+        unit: Unit::Ratio,
+        about: "Share of answer tokens in the growth of the work asked for.",
+        doc: "See arrivals_share_ratio.",
+        source: "metrics",
+        families: &["request_success", "request_generation_tokens"],
+        derive: Derive::Pair(|now, before| driver_share(now, before, 2)),
+    },
+];
+
+pub(super) const FINISHES: Amount = |frame| frame.increase("request_success");
+pub(super) const SECONDS: Amount = |frame| frame.seconds();
+pub(super) const FIRST_TOKENS: Amount = |frame| frame.count("ttft");
+const GENERATED: Amount = |frame| frame.increase("generation_tokens");
+const PROMPTED: Amount = |frame| frame.increase("prompt_tokens");
+pub(super) const ARRIVALS: Amount = |frame| {
+    let held = if frame.view.is_lifetime() { 0.0 } else { growth_in_flight(frame)? };
+    Ok((FINISHES(frame)? + held).max(0.0))
+};
+
+fn growth_in_flight(frame: &Frame<'_>) -> Result<f64, Missing> {
+    let mut growth = 0.0;
+    for family in ["running", "waiting"] {
+        let points = frame.view.gauge(frame.name(family)?);
+        if let [first, .., last] = points.as_slice() {
+            growth += last.value - first.value;
+        }
+    }
+    Ok(growth)
+}
+
+/// Share of the baseline's prompts that must lie at or below the limit of the usual.
+const USUAL: f64 = 0.98;
+
+fn usual_limit(before: &Frame<'_>) -> Result<(f64, f64), Missing> {
+    let histogram = before.histogram("request_prompt_tokens")?;
+    let few = || Missing::new(MissingKind::NoBaseline, "too few prompts in the baseline");
+    if histogram.count < 30.0 {
+        return Err(few());
+    }
+    let (_, limit) = histogram.quantile(USUAL).filter(|(_, hi)| hi.is_finite()).ok_or_else(few)?;
+    Ok((limit, histogram.above(limit).unwrap_or(0.0) / histogram.count))
+}
+
+fn oversize(now: &Frame<'_>, before: &Frame<'_>) -> Value {
+    let (limit, usual) = usual_limit(before)?;
+    let histogram = now.histogram("request_prompt_tokens")?;
+    let above = histogram.above(limit).ok_or_else(|| Missing::no_samples("such bucket"))?;
+    let excess = (above - usual * histogram.count).max(0.0);
+    Estimate::share(excess, histogram.count).ok_or_else(|| Missing::no_samples("finished request"))
+}
+
+fn oversize_work(now: &Frame<'_>, before: &Frame<'_>) -> Value {
+    let (limit, _) = usual_limit(before)?;
+    let histogram = now.histogram("request_prompt_tokens")?;
+    let above = histogram.above(limit).ok_or_else(|| Missing::no_samples("such bucket"))?;
+    if histogram.sum <= 0.0 {
+        return Err(Missing::no_samples("finished request"));
+    }
+    Ok(Estimate::exact((above * limit / histogram.sum).min(1.0), Some(histogram.count)))
+}
+
+fn no_growth() -> Missing {
+    Missing::new(MissingKind::NoBaseline, "nothing to compare with in the baseline")
+}
+
+fn demand(now: &Frame<'_>, before: &Frame<'_>) -> Value {
+    let arrivals = now.rate(ARRIVALS)?.over(&before.rate(ARRIVALS)?).ok_or_else(no_growth)?;
+    let family = "request_generation_tokens";
+    let outputs = now.mean(family)?.over(&before.mean(family)?).ok_or_else(no_growth)?;
+    let (lo, hi) = (arrivals.lo * outputs.lo, arrivals.hi * outputs.hi);
+    Ok(Estimate { point: arrivals.point * outputs.point, lo, hi, n: arrivals.n, bucket: false })
+}
+
+/// Growth under this factor is noise to the split into drivers.
+const MATERIAL: f64 = 1.1;
+
+fn driver_share(now: &Frame<'_>, before: &Frame<'_>, which: usize) -> Value {
+    let change = |value: fn(&Frame<'_>) -> Value| -> Result<Estimate, Missing> {
+        value(now)?.over(&value(before)?).ok_or_else(no_growth)
+    };
+    let factors = [
+        change(|frame| frame.rate(ARRIVALS))?,
+        change(super::cache::computed_per_request)?,
+        change(|frame| frame.mean("request_generation_tokens"))?,
+    ];
+    let logs = factors.map(|f| if f.point > MATERIAL { f.point.ln() } else { 0.0 });
+    let total: f64 = logs.iter().sum();
+    if total <= 0.0 {
+        return Ok(Estimate::exact(0.0, factors[0].n));
+    }
+    Ok(Estimate::exact(logs[which] / total, factors[which].n))
+}

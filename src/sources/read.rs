@@ -1,0 +1,232 @@
+//! From raw bodies to evidence. Live runs and replays pass through here alike.
+
+use std::collections::BTreeMap;
+
+use crate::evidence::{
+    Event, EventKind, Evidence, ProbeRound, SeriesSet, SourceState, SourceStatus, Span, Time,
+    bundle::Bundle,
+};
+
+use super::{
+    exposition::{self, PageError, Summary},
+    facts, logs,
+};
+
+/// Reads a bundle's raw bodies into evidence. Whatever cannot be read becomes a source status.
+pub fn read(bundle: &Bundle) -> Evidence {
+    let mut evidence = Evidence::default();
+    let pages = read_pages(bundle, &mut evidence.series);
+    evidence.probes = read_probes(bundle);
+    evidence.span = span(bundle, &evidence);
+    facts::describe(&mut evidence, &bundle.meta);
+    read_log(bundle, &mut evidence);
+    evidence.events = events(&evidence);
+    evidence.sources.extend(recorded_statuses(bundle));
+    note(&mut evidence.sources, pages);
+    let probes = probe_status(&evidence);
+    note(&mut evidence.sources, probes);
+    evidence.sources.sort_by(|a, b| a.id.cmp(&b.id));
+    evidence
+}
+
+fn seconds(ms: u64) -> Time {
+    ms as f64 / 1e3
+}
+
+/// Reads every page and says how it went as a whole.
+fn read_pages(bundle: &Bundle, series: &mut SeriesSet) -> Option<SourceStatus> {
+    if bundle.scrapes.is_empty() {
+        return None;
+    }
+    let outcomes: Vec<(u64, Result<Summary, PageError>)> = bundle
+        .scrapes
+        .iter()
+        .map(|(&ms, body)| (ms, exposition::record_page(series, seconds(ms), body)))
+        .collect();
+    let good = outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count();
+    let bad = outcomes.iter().find_map(|(_, outcome)| outcome.as_ref().err());
+    let torn = outcomes.iter().find_map(|(_, outcome)| {
+        let summary = outcome.as_ref().ok()?;
+        summary.first_bad.as_ref().map(|line| (line, summary.truncated))
+    });
+    let (status, detail) = match (good, bad, torn) {
+        (0, Some(error), _) => (SourceState::BadData, error.to_string()),
+        (_, Some(error), _) => {
+            let of = outcomes.len();
+            (
+                SourceState::Partial,
+                format!("{good} of {of} pages read; the first that failed: {error}"),
+            )
+        }
+        (_, None, Some((line, cut))) => {
+            let what = if cut { "a page is cut short" } else { "a line cannot be read" };
+            let detail = format!("{what}: line {} `{}` ({})", line.line, line.excerpt, line.why);
+            (SourceState::Partial, detail)
+        }
+        _ => (SourceState::Ok, format!("{good} pages of /metrics")),
+    };
+    Some(SourceStatus { id: "metrics".into(), status, detail, took_ms: None })
+}
+
+fn read_probes(bundle: &Bundle) -> Vec<ProbeRound> {
+    let round = |(&ms, paths): (&u64, &BTreeMap<_, _>)| ProbeRound {
+        at: seconds(ms),
+        paths: paths.clone(),
+    };
+    bundle.probes.iter().map(round).collect()
+}
+
+fn span(bundle: &Bundle, evidence: &Evidence) -> Span {
+    let pages = evidence.series.pages().iter().copied();
+    let times: Vec<Time> = pages.chain(evidence.probes.iter().map(|round| round.at)).collect();
+    let from = times.iter().copied().reduce(f64::min).or(bundle.meta.started);
+    let to = times.iter().copied().chain(bundle.meta.ended).reduce(f64::max);
+    Span { from: from.unwrap_or_default(), to: to.unwrap_or_default() }
+}
+
+fn read_log(bundle: &Bundle, evidence: &mut Evidence) {
+    let Some(log) = &bundle.log else { return };
+    evidence.access = logs::access_lines(log, evidence.span.to);
+    let detail = format!("{} POST requests in the access lines", evidence.access.len());
+    let state = SourceState::Ok;
+    note(
+        &mut evidence.sources,
+        Some(SourceStatus { id: "log".into(), status: state, detail, took_ms: None }),
+    );
+}
+
+/// What the recording run and the loader noted, worst word per source.
+fn recorded_statuses(bundle: &Bundle) -> Vec<SourceStatus> {
+    let mut kept: Vec<SourceStatus> = Vec::new();
+    for status in bundle.meta.sources.iter().chain(&bundle.notes) {
+        note(&mut kept, Some(status.clone()));
+    }
+    kept
+}
+
+/// Adds a status; a source that is there already keeps its worse word and its duration.
+fn note(statuses: &mut Vec<SourceStatus>, new: Option<SourceStatus>) {
+    let Some(new) = new else { return };
+    let Some(old) = statuses.iter_mut().find(|status| status.id == new.id) else {
+        statuses.push(new);
+        return;
+    };
+    let took = old.took_ms.or(new.took_ms);
+    if old.status == SourceState::Ok || (old.status.answered() && !new.status.answered()) {
+        *old = new;
+    }
+    old.took_ms = took;
+}
+
+fn probe_status(evidence: &Evidence) -> Option<SourceStatus> {
+    let rounds = evidence.probes.len();
+    if rounds == 0 {
+        return None;
+    }
+    let detail = format!("{rounds} probe rounds");
+    Some(SourceStatus { id: "probes".into(), status: SourceState::Ok, detail, took_ms: None })
+}
+
+fn events(evidence: &Evidence) -> Vec<Event> {
+    let mut events = restarts(&evidence.series);
+    events.extend(config_changes(&evidence.series));
+    events.extend(version_changes(&evidence.probes));
+    events.extend(outages(&evidence.probes));
+    events.sort_by(|a, b| a.at.total_cmp(&b.at).then_with(|| a.text.cmp(&b.text)));
+    events
+}
+
+/// A restart shows as a new process start time or, where that is not exported, as a counter that
+/// falls.
+fn restarts(series: &SeriesSet) -> Vec<Event> {
+    let started = series.named("process_start_time_seconds").next();
+    let (watched, is_restart): (_, fn(f64, f64) -> bool) = match started {
+        Some(started) => (started, |before, after| after > before + 1.0),
+        None => match series.named("vllm:prompt_tokens_total").next() {
+            Some(tokens) => (tokens, |before, after| after < before),
+            None => return Vec::new(),
+        },
+    };
+    watched
+        .points
+        .windows(2)
+        .filter(|pair| is_restart(pair[0].value, pair[1].value))
+        .map(|pair| Event {
+            at: pair[1].at,
+            not_before: pair[0].at,
+            kind: EventKind::Restart,
+            text: "the server process restarted".into(),
+        })
+        .collect()
+}
+
+/// Labels of cache_config_info that differ from one page to a later one.
+fn config_changes(series: &SeriesSet) -> Vec<Event> {
+    let mut seen: Vec<_> = series.named("vllm:cache_config_info").collect();
+    seen.sort_by(|a, b| a.points[0].at.total_cmp(&b.points[0].at));
+    let mut events = Vec::new();
+    for pair in seen.windows(2) {
+        let (before, after) = (pair[0], pair[1]);
+        let apart = after.points[0].at > before.points[0].at;
+        if !apart || before.label("engine") != after.label("engine") {
+            continue;
+        }
+        let last = before.points.last().map_or(after.points[0].at, |point| point.at);
+        for (name, value) in &after.labels {
+            let old = before.label(name).unwrap_or("absent");
+            if old != value {
+                events.push(Event {
+                    at: after.points[0].at,
+                    not_before: last.min(after.points[0].at),
+                    kind: EventKind::ConfigChanged,
+                    text: format!("{name} changed from {old} to {value}"),
+                });
+            }
+        }
+    }
+    events
+}
+
+fn version_changes(probes: &[ProbeRound]) -> Vec<Event> {
+    let versions: Vec<(Time, &str)> = probes
+        .iter()
+        .filter_map(|round| Some((round.at, round.paths.get("/version")?.body.as_deref()?)))
+        .collect();
+    versions
+        .windows(2)
+        .filter(|pair| pair[0].1 != pair[1].1)
+        .map(|pair| Event {
+            at: pair[1].0,
+            not_before: pair[0].0,
+            kind: EventKind::VersionChanged,
+            text: format!("/version changed from {} to {}", pair[0].1, pair[1].1),
+        })
+        .collect()
+}
+
+/// Moments at which /health or /metrics began to fail, or answered again.
+fn outages(probes: &[ProbeRound]) -> Vec<Event> {
+    let mut events = Vec::new();
+    for path in ["/health", "/metrics"] {
+        let states: Vec<(Time, bool, String)> = probes
+            .iter()
+            .filter_map(|round| {
+                let probe = round.paths.get(path)?;
+                let word = probe.error.clone().unwrap_or_else(|| {
+                    probe.status.map_or("nothing".into(), |status| format!("status {status}"))
+                });
+                Some((round.at, probe.status == Some(200), word))
+            })
+            .collect();
+        for pair in states.windows(2).filter(|pair| pair[0].1 != pair[1].1) {
+            let (at, well, word) = &pair[1];
+            let (kind, text) = if *well {
+                (EventKind::ProbeRecovered, format!("{path} answered again"))
+            } else {
+                (EventKind::ProbeFailed, format!("{path} began to fail ({word})"))
+            };
+            events.push(Event { at: *at, not_before: pair[0].0, kind, text });
+        }
+    }
+    events
+}
