@@ -1,13 +1,15 @@
 //! The command line: every command and flag, exactly as typed. What they mean is in `config`.
 
+mod values;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::{
-    exit,
-    runbook::{Severity, load},
-};
+pub use values::{At, FailOn, Format, SchemaOf, Source, parse_duration, parse_size};
+use values::{parse_at, parse_share};
+
+use crate::{exit, runbook::load};
 
 /// Incident diagnostics for self-hosted vLLM: evidence in, ranked causes out.
 #[derive(Debug, Parser)]
@@ -77,7 +79,7 @@ pub fn command() -> clap::Command {
 }
 
 fn runbook_command(id: &str, title: &str) -> clap::Command {
-    let about = format!("Diagnose: {}{}", title[..1].to_lowercase(), &title[1..]);
+    let about = format!("Diagnose: {title}");
     RunArgs::augment_args(clap::Command::new(id.to_owned())).about(about).display_order(0)
 }
 
@@ -131,7 +133,10 @@ pub struct RunArgs {
 pub struct ReplayArgs {
     /// Judge recorded evidence instead of a live server: a bundle directory, a .tar.zst, a folder
     /// that holds capture/, or saved /metrics pages (repeat the flag for several)
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["url", "probe", "timeout", "ca", "insecure"])]
+    #[arg(
+        long, value_name = "PATH",
+        conflicts_with_all = ["url", "probe", "timeout", "ca", "insecure"]
+    )]
     pub replay: Vec<PathBuf>,
     /// End of the time judged: RFC 3339, or e.g. -10m before the end of the recording [default:
     /// its end]
@@ -319,131 +324,6 @@ pub struct GenerateArgs {
     pub write: bool,
 }
 
-/// Sources of evidence.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-#[value(rename_all = "lowercase")]
-pub enum Source {
-    /// The /metrics page.
-    Metrics,
-    /// /health, /version and the other endpoints.
-    Probes,
-    /// The server's log.
-    Log,
-}
-
-/// Report formats.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-#[value(rename_all = "lowercase")]
-pub enum Format {
-    /// For people, on a screen.
-    Terminal,
-    /// For a ticket.
-    Markdown,
-    /// For programs: the frozen report, version 1.
-    Json,
-}
-
-/// Severity at which the gate closes.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-#[value(rename_all = "lowercase")]
-pub enum FailOn {
-    /// Anything that was found.
-    Info,
-    /// Degraded service.
-    Warning,
-    /// Users are failing.
-    Critical,
-}
-
-impl From<FailOn> for Severity {
-    fn from(value: FailOn) -> Self {
-        match value {
-            FailOn::Info => Self::Info,
-            FailOn::Warning => Self::Warning,
-            FailOn::Critical => Self::Critical,
-        }
-    }
-}
-
-/// What a JSON Schema describes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SchemaOf {
-    /// The JSON report, version 1.
-    Report,
-    /// `<runbook>.yaml`.
-    Runbook,
-    /// `checks/<family>.yaml`.
-    Checks,
-    /// `causes/<family>.yaml`.
-    Causes,
-}
-
-/// The end of the time judged.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum At {
-    /// Unix seconds.
-    Time(f64),
-    /// Seconds before the end of the evidence.
-    BeforeEnd(f64),
-}
-
-/// Reads `15s` or `1h30m`.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let hint = "write it with a unit, e.g. 15s, 10m or 1h30m";
-    let signed: jiff::SignedDuration =
-        text.parse().map_err(|_| format!("`{text}` is not a duration; {hint}"))?;
-    let duration = Duration::try_from(signed).map_err(|_| format!("it is negative; {hint}"))?;
-    if duration.is_zero() {
-        return Err(format!("it is zero; {hint}"));
-    }
-    Ok(duration)
-}
-
-fn parse_at(text: &str) -> Result<At, String> {
-    if let Some(before) = text.strip_prefix('-') {
-        return parse_duration(before).map(|duration| At::BeforeEnd(duration.as_secs_f64()));
-    }
-    let time: jiff::Timestamp = text.parse().map_err(|_| {
-        format!("`{text}` is neither RFC 3339 (2026-11-21T03:14:00Z) nor like -10m")
-    })?;
-    Ok(At::Time(time.as_millisecond() as f64 / 1000.0))
-}
-
-/// Reads `64MiB`, `10kB` or a plain number of bytes.
-pub fn parse_size(text: &str) -> Result<u64, String> {
-    const UNITS: [(&str, u64); 7] = [
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-        ("kB", 1000),
-        ("MB", 1_000_000),
-        ("GB", 1_000_000_000),
-        ("B", 1),
-    ];
-    let unit = UNITS.iter().find(|(unit, _)| text.ends_with(unit));
-    let (digits, factor) = match unit {
-        Some((unit, factor)) => (text.trim_end_matches(unit).trim(), *factor),
-        None => (text, 1),
-    };
-    let size = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    size.filter(|&size| size > 0)
-        .ok_or_else(|| format!("`{text}` is not a size; write e.g. 64MiB, 10kB or 4096"))
-}
-
-fn parse_share(text: &str) -> Result<f64, String> {
-    let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| format!("`{text}` is not a share from 0 to 1, e.g. 0.5"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -492,15 +372,5 @@ mod tests {
         assert!(parsed("diagnose sweep --replay x --url http://y").is_err());
         assert!(parsed("diagnose sweep --at -10m").is_err());
         assert!(parsed("diagnose sweep --only metrics --skip log").is_err());
-    }
-
-    #[test]
-    fn times_durations_and_sizes() {
-        assert_eq!(parse_at("-10m"), Ok(At::BeforeEnd(600.0)));
-        assert_eq!(parse_at("1970-01-01T00:01:00Z"), Ok(At::Time(60.0)));
-        assert!(parse_at("yesterday").is_err());
-        assert!(parse_duration("15").is_err() && parse_duration("-3s").is_err());
-        assert_eq!(parse_size("64MiB"), Ok(67_108_864));
-        assert!(parse_size("0").is_err() && parse_size("many").is_err());
     }
 }

@@ -4,6 +4,8 @@
 //! [`evidence::Evidence`]; [`signals`] derive readings; [`runbook`] judges them; [`report`]
 //! renders the verdict. After evidence nothing blocks and nothing fails.
 
+#![warn(clippy::disallowed_methods)]
+
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -1,5 +1,5 @@
 //! The program as a shell sees it: exit codes, what goes to stdout and what to stderr.
-#![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::{
     fs,
@@ -145,9 +145,9 @@ fn a_server_that_is_not_there_is_never_a_good_recording() {
 #[cfg(unix)]
 #[test]
 fn signals_end_sampling_early_and_keep_what_was_seen() {
-    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", server.local_addr().unwrap());
     for (signal, expected) in [("INT", 130), ("TERM", 143)] {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", server.local_addr().unwrap());
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bundle");
         let child = diagnose()

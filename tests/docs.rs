@@ -1,5 +1,5 @@
 //! What is generated is up to date, and what is embedded is what lies in the folder.
-#![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::{collections::BTreeSet, fs, path::Path};
 

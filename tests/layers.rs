@@ -1,5 +1,5 @@
 //! Imports point down only: data flows from sources to reports, and nothing looks back.
-#![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::{
     fs,

@@ -36,7 +36,8 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed to {}: {}\n  try: {}", self.tried, self.happened, self.next)
+        let space = if self.happened.starts_with('\n') { "" } else { " " };
+        write!(f, "failed to {}:{space}{}\n  try: {}", self.tried, self.happened, self.next)
     }
 }
 
@@ -84,10 +85,21 @@ fn usage(error: &clap::Error) -> Exit {
 }
 
 fn fail(error: &anyhow::Error) -> Exit {
-    let text = format!("{error:#}");
+    let text = chain(error);
     let prefix = if text.starts_with("error") { "" } else { "error: " };
     write::note(&format!("{prefix}{text}"));
     exit_of(error)
+}
+
+/// The error with its causes, each once: some errors name their cause themselves.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| {
+        match text.contains(&cause) {
+            true => text,
+            false if text.is_empty() => cause,
+            false => format!("{text}: {cause}"),
+        }
+    })
 }
 
 fn exit_of(error: &anyhow::Error) -> Exit {
@@ -102,6 +114,12 @@ pub(crate) fn library(args: &cli::LibraryArgs, env: &Environment) -> anyhow::Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_that_the_error_names_itself_is_not_repeated() {
+        let error = anyhow::anyhow!("no such file").context("cannot read x: no such file");
+        assert_eq!(chain(&error.context("in y")), "in y: cannot read x: no such file");
+    }
 
     #[test]
     fn a_failure_says_what_was_tried_what_happened_and_what_to_try() {

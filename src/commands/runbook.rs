@@ -10,7 +10,7 @@ use crate::{
     cli::{LibraryArgs, RunbookCommand},
     config::{self, Environment},
     exit::Exit,
-    runbook::{Library, Next, Runbook, lint, problem::did_you_mean},
+    runbook::{Library, Next, Runbook, lint, problem::did_you_mean, trial},
 };
 
 /// Runs one of the commands about runbooks.
@@ -143,9 +143,6 @@ fn lint(args: &LibraryArgs, env: &Environment) -> anyhow::Result<Exit> {
     Ok(if errors > 0 { Exit::Finding } else { Exit::Clean })
 }
 
-/// The outcome of one test: `None` passed, else what came out instead.
-type Outcome = Option<String>;
-
 /// Runs the tests of one runbook, or of all.
 fn test(library: &Library, only: Option<&str>) -> anyhow::Result<Exit> {
     let mut out = String::new();
@@ -155,7 +152,8 @@ fn test(library: &Library, only: Option<&str>) -> anyhow::Result<Exit> {
         if only.is_some_and(|only| only != id) {
             continue;
         }
-        for (test, outcome) in runbook.tests.iter().zip(outcomes(library, runbook)) {
+        for test in &runbook.tests {
+            let outcome = trial::run(library, runbook, test);
             match outcome {
                 None => passed += 1,
                 Some(_) => failed += 1,
@@ -169,11 +167,6 @@ fn test(library: &Library, only: Option<&str>) -> anyhow::Result<Exit> {
     }
     write::print(&format!("{out}{passed} passed, {failed} failed"))?;
     Ok(if failed > 0 { Exit::Finding } else { Exit::Clean })
-}
-
-/// Joint: walk and rank over the given readings, one outcome a test.
-fn outcomes(_library: &Library, runbook: &Runbook) -> Vec<Outcome> {
-    runbook.tests.iter().map(|_| Some("running tests is not joined yet".to_owned())).collect()
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ fn table(settings: &Settings, library: &Library) -> String {
         ("api key", if live.api_key.is_some() { "set (hidden)" } else { "none" }.into()),
         ("ca", path(&live.ca)),
         ("certificates", if live.insecure { "NOT verified" } else { "verified" }.into()),
-        ("max body", format!("{} bytes", live.max_body)),
+        ("max body", crate::unit::Unit::Bytes.show(live.max_body as f64)),
         ("sources", source_names(&live.sources)),
         ("fail on", fail_on),
         ("min coverage", settings.min_coverage.to_string()),

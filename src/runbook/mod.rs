@@ -5,6 +5,7 @@ pub mod lint;
 pub mod load;
 pub mod problem;
 pub mod rank;
+pub mod trial;
 pub mod walk;
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
