@@ -178,8 +178,7 @@ fn value_text(case: &Case<'_>, variable: &str) -> Option<String> {
     let Some(before) = before else { return Some(format!("{name} {now}")) };
     let era = if reading.long_run_baseline { "since start" } else { "before" };
     let change = reading.change.as_ref().ok().filter(|change| change.point > 0.0);
-    let change = change.map_or_else(String::new, |change| {
-        format!(", {}", facts::shown(change, Unit::Factor))
-    });
+    let change = change
+        .map_or_else(String::new, |change| format!(", {}", facts::shown(change, Unit::Factor)));
     Some(format!("{name} {now}, {era} {}{change}", facts::shown(before, signal.unit)))
 }

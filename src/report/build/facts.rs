@@ -3,8 +3,8 @@
 use crate::{
     evidence::{Span, Time},
     report::{
-        BaselineKind, CauseFound, Impact, ModelImpact, Number, OnsetTime, Part, ReadingRow, SeriesRow, Status,
-        SymptomFound, TimelineEntry, WindowTimes,
+        BaselineKind, CauseFound, Impact, ModelImpact, Number, OnsetTime, Part, ReadingRow,
+        SeriesRow, Status, SymptomFound, TimelineEntry, WindowTimes,
     },
     runbook::expr::{Program, signal_of},
     signals::{self, Baseline, Estimate, Readings, Value, Windows},

@@ -5,7 +5,7 @@ use super::{
     screen::{Page, short},
 };
 use crate::report::{
-    CauseFound, Number, ReadingRow, Status,
+    BaselineKind, CauseFound, Number, ReadingRow, Status,
     text::{clean, sentence},
     words,
 };
@@ -90,7 +90,9 @@ impl Page<'_> {
             BaselineKind::Recorded => ", judged by policy and against the time before.",
             BaselineKind::Lifetime => ", judged by policy and against the process's life so far.",
             BaselineKind::Unchanged => ", judged by policy; nothing changed inside this time.",
-            BaselineKind::None => ", judged by policy alone: there is no time before to compare with.",
+            BaselineKind::None => {
+                ", judged by policy alone: there is no time before to compare with."
+            }
         };
         let mut blocks = vec![self.blank(), self.cuttable(5, 2, "Result", &text)];
         if let Some(impact) = &self.report.impact {
