@@ -1,7 +1,7 @@
 //! Exit codes: one documented table, used by `--help`, `explain`, the README and the gate itself.
 
 use crate::{
-    report::{Report, Status, Verdict},
+    report::{CauseFound, Report, Status, Verdict},
     runbook::Severity,
 };
 
@@ -70,7 +70,7 @@ impl Exit {
 
 /// What a gate does with a report. Of several reasons the strongest wins: 2, then 1, 3, 0.
 pub fn of(report: &Report, fail_on: Severity, min_coverage: f64) -> Exit {
-    if worst_finding(report).is_some_and(|worst| worst >= fail_on) {
+    if worst_finding(report).is_some_and(|worst| worst >= fail_on) || abstains(report) {
         return Exit::Finding;
     }
     if report.verdict == Verdict::Inconclusive || share_answered(report) < min_coverage {
@@ -83,6 +83,14 @@ fn worst_finding(report: &Report) -> Option<Severity> {
     let causes = report.causes.iter().filter(|cause| cause.status == Status::Supported);
     let symptoms = report.symptoms.iter().map(|symptom| symptom.severity);
     causes.map(|cause| cause.severity).chain(symptoms).max()
+}
+
+/// Whether something is wrong and no cause in the catalogue explains it: an incident that the tool
+/// does not know must not pass a gate, however mild it looks.
+fn abstains(report: &Report) -> bool {
+    let wrong = matches!(report.verdict, Verdict::Degraded | Verdict::Critical);
+    let known = |cause: &CauseFound| cause.status == Status::Supported;
+    wrong && !report.causes.iter().any(known)
 }
 
 /// Nothing asked is nothing known.

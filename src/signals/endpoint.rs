@@ -80,8 +80,9 @@ pub(super) static SIGNALS: &[Signal] = &[
     Signal {
         name: "probe_failure_ratio",
         unit: Unit::Ratio,
-        about: "Share of probe rounds in which /health or /metrics did not answer 200.",
-        doc: "A 200 says little: a wedged engine answers every endpoint.",
+        about: "Share of probe rounds in which /health or /metrics failed.",
+        doc: "A failure is a status of 500 or more, or no answer where one came before. A 200 says \
+              little: a wedged engine answers every endpoint.",
         source: "probes",
         families: &[],
         derive: Derive::Span(probe_failures),
@@ -240,12 +241,27 @@ fn probes<'a>(frame: &'a Frame<'_>, path: &'a str) -> Result<Vec<&'a Probe>, Mis
     Ok(rounds)
 }
 
+/// A server error, or no answer at all. A 401 or 404 is an answer: it comes from something that
+/// works, though perhaps not from vLLM.
 fn failed(probe: &Probe) -> bool {
-    probe.status != Some(200)
+    probe.status.is_none_or(|status| status >= 500)
+}
+
+/// Whether anything ever answered. If not, the address may be wrong and says nothing of a server.
+fn ever_answered(frame: &Frame<'_>) -> Result<(), Missing> {
+    let rounds = &frame.evidence.probes;
+    let any = rounds.iter().flat_map(|round| round.paths.values()).any(|p| p.status.is_some());
+    if any || !frame.evidence.series.pages().is_empty() {
+        return Ok(());
+    }
+    let source = frame.evidence.source("metrics").or_else(|| frame.evidence.source("probes"));
+    let why = source.map_or("nothing ever answered there", |source| source.detail.as_str());
+    Err(Missing::new(MissingKind::SourceFailed, why))
 }
 
 /// One entry a round: whether /health or /metrics failed.
 fn failures(frame: &Frame<'_>) -> Result<Vec<bool>, Missing> {
+    ever_answered(frame)?;
     let health = probes(frame, "/health");
     let metrics = probes(frame, "/metrics");
     match (health, metrics) {
