@@ -216,7 +216,13 @@ impl Family {
             Some((name, last)) => {
                 format!("{subject} has no {}: {last} was the last to export it", name.name)
             }
-            None => format!("{subject} has no {}: only the other engine exports it", self.newest()),
+            None => {
+                let first = self.names.iter().flat_map(|name| name.lives(None));
+                let first = first.min_by_key(|life| Version::parse(life.first));
+                let first = first.map_or("?", |life| life.first);
+                let newest = self.newest();
+                format!("{subject} has no {newest}: only the other engine exports it, from {first}")
+            }
         }
     }
 
