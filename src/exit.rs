@@ -70,13 +70,13 @@ impl Exit {
 
 /// What a gate does with a report. Of several reasons the strongest wins: 2, then 1, 3, 0.
 pub fn of(report: &Report, fail_on: Severity, min_coverage: f64) -> Exit {
-    if worst_finding(report).is_some_and(|worst| worst >= fail_on) || abstains(report) {
+    if worst_finding(report).is_some_and(|worst| worst >= fail_on) {
         return Exit::Finding;
     }
     if report.verdict == Verdict::Inconclusive || share_answered(report) < min_coverage {
         return Exit::Inconclusive;
     }
-    Exit::Clean
+    if abstains(report) { Exit::Finding } else { Exit::Clean }
 }
 
 fn worst_finding(report: &Report) -> Option<Severity> {
@@ -161,8 +161,12 @@ mod tests {
         let poor = report(Verdict::Degraded, (1, 10), Some(Severity::Warning));
         assert_eq!(of(&poor, Severity::Warning, 0.5), Exit::Finding);
         assert_eq!(of(&poor, Severity::Critical, 0.5), Exit::Inconclusive);
-        let fine = report(Verdict::Degraded, (9, 10), Some(Severity::Warning));
-        assert_eq!(of(&fine, Severity::Critical, 0.5), Exit::Clean);
+    }
+
+    #[test]
+    fn an_incident_outside_the_catalogue_never_passes_the_gate() {
+        let unknown = report(Verdict::Degraded, (9, 10), Some(Severity::Warning));
+        assert_eq!(of(&unknown, Severity::Critical, 0.5), Exit::Finding);
     }
 
     #[test]
@@ -174,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_explanation_of_severity_info_does_not_fail_the_default_gates() {
+    fn an_explanation_of_severity_info_does_not_fail_a_gate() {
         let info = report(Verdict::Healthy, (10, 10), Some(Severity::Info));
         assert_eq!(of(&info, Severity::Warning, 0.5), Exit::Clean);
     }

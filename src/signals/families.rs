@@ -325,7 +325,8 @@ mod tests {
         );
         assert_eq!(
             why("swapped", "0.23.0", None),
-            "vLLM 0.23.0 (V1) has no vllm:num_requests_swapped: only the other engine exports it"
+            "vLLM 0.23.0 (V1) has no vllm:num_requests_swapped: only the other engine exports it, \
+             from 0.4.0"
         );
         assert_eq!(
             why("prompt_tokens_recomputed", "0.23.0", None),
