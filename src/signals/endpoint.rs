@@ -147,14 +147,12 @@ pub(super) static SIGNALS: &[Signal] = &[
     Signal {
         name: "config_changes_count",
         unit: Unit::Count,
-        about: "Settings of the cache configuration that changed in the window.",
-        doc: "Labels of cache_config_info that differ between the first and the last page.",
+        about: "Settings of the engine that changed in the window.",
+        doc: "Labels of cache_config_info that differ from one page to a later one, and arguments \
+              that differ between two starts in the server's log.",
         source: "metrics",
         families: &["cache_config_info"],
-        derive: Derive::Span(|frame| {
-            frame.name("cache_config_info")?;
-            Ok(Estimate::exact(events(frame, EventKind::ConfigChanged), None))
-        }),
+        derive: Derive::Span(config_changes),
     },
 ];
 
@@ -347,6 +345,14 @@ fn restarts(frame: &Frame<'_>) -> Value {
         return Err(Missing::new(MissingKind::NoBaseline, why));
     }
     Ok(Estimate::exact(events(frame, EventKind::Restart), None))
+}
+
+fn config_changes(frame: &Frame<'_>) -> Value {
+    let log = frame.evidence.source("log").is_some_and(|log| log.status.answered());
+    if !log {
+        frame.name("cache_config_info")?;
+    }
+    Ok(Estimate::exact(events(frame, EventKind::ConfigChanged), None))
 }
 
 fn uptime(frame: &Frame<'_>) -> Value {

@@ -1,11 +1,13 @@
 //! vLLM's own log: the access lines, which hold the status codes that `/metrics` lacks.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::{
     civil,
     tz::{Offset, TimeZone},
 };
 
-use crate::evidence::{AccessLine, Time};
+use crate::evidence::{AccessLine, Event, EventKind, Time};
 
 /// A log's clock is local time without a zone; zones differ from UTC by quarters of an hour.
 const QUARTER_HOUR: f64 = 900.0;
@@ -26,6 +28,59 @@ pub(super) fn access_lines(log: &[u8], ended: Time) -> Vec<AccessLine> {
         }
     }
     lines
+}
+
+/// Settings that differ between one start of the server and the next, by the line in which vLLM
+/// lists its arguments.
+pub(super) fn argument_changes(log: &[u8], ended: Time) -> Vec<Event> {
+    let text = String::from_utf8_lossy(log);
+    let year = year_of(ended);
+    let shift = zone_shift(&text, year, ended);
+    let starts: Vec<(Time, BTreeMap<&str, &str>)> = text
+        .lines()
+        .filter_map(|line| {
+            let (_, listed) = line.split_once(ARGUMENTS)?;
+            Some((date(line, year)? + shift, arguments(listed)))
+        })
+        .collect();
+    starts.windows(2).flat_map(|pair| differences(&pair[0].1, &pair[1])).collect()
+}
+
+/// What stands before the arguments in the log line of a start (0.8.0 on).
+const ARGUMENTS: &str = "non-default args: ";
+
+/// Entries of a Python dictionary such as `{'host': '127.0.0.1', 'max_num_seqs': 8}`.
+fn arguments(listed: &str) -> BTreeMap<&str, &str> {
+    let inner = listed.trim().trim_start_matches('{').trim_end_matches('}');
+    inner
+        .split(", '")
+        .filter_map(|entry| entry.trim_start_matches('\'').split_once("': "))
+        .filter(|(name, _)| !SECRET.iter().any(|word| name.contains(word)))
+        .collect()
+}
+
+/// Arguments whose values are nobody's business.
+const SECRET: [&str; 3] = ["key", "token", "password"];
+
+fn differences(
+    before: &BTreeMap<&str, &str>,
+    (at, after): &(Time, BTreeMap<&str, &str>),
+) -> Vec<Event> {
+    let names: BTreeSet<&&str> = before.keys().chain(after.keys()).collect();
+    let value = |of: &BTreeMap<&str, &str>, name: &str| {
+        of.get(name).map_or("the default".to_string(), ToString::to_string)
+    };
+    names
+        .into_iter()
+        .map(|name| (name, value(before, name), value(after, name)))
+        .filter(|(_, old, new)| old != new)
+        .map(|(name, old, new)| Event {
+            at: *at,
+            not_before: *at,
+            kind: EventKind::ConfigChanged,
+            text: format!("the server was started with {name} {new} instead of {old}"),
+        })
+        .collect()
 }
 
 fn year_of(at: Time) -> i16 {
@@ -87,6 +142,18 @@ mod tests {
         assert_eq!(lines.len(), 1);
         assert_eq!((lines[0].path.as_str(), lines[0].status), ("/v1/chat/completions", 404));
         assert_eq!(lines[0].at, Some(1_795_305_517.0));
+    }
+
+    #[test]
+    fn a_start_with_other_arguments_is_an_event_that_names_them() {
+        let log = "\
+(APIServer pid=9) INFO 11-21 23:50:00 [api_utils.py:273] non-default args: {'model': 'm', 'max_num_seqs': 64}
+(APIServer pid=9) INFO 11-21 23:58:37 [api_utils.py:273] non-default args: {'model': 'm', 'max_num_seqs': 2, 'api_key': ['x']}
+";
+        let events = argument_changes(log.as_bytes(), 1_795_305_520.0);
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert_eq!(events[0].text, "the server was started with max_num_seqs 2 instead of 64");
+        assert_eq!(events[0].at, 1_795_305_517.0);
     }
 
     #[test]

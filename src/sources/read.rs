@@ -20,7 +20,7 @@ pub fn read(bundle: &Bundle) -> Evidence {
     evidence.span = span(bundle, &evidence);
     facts::describe(&mut evidence, &bundle.meta);
     read_log(bundle, &mut evidence);
-    evidence.events = events(&evidence);
+    evidence.events = events(bundle, &evidence);
     evidence.sources.extend(recorded_statuses(bundle));
     note(&mut evidence.sources, pages);
     let probes = probe_status(&evidence);
@@ -127,11 +127,14 @@ fn probe_status(evidence: &Evidence) -> Option<SourceStatus> {
     Some(SourceStatus { id: "probes".into(), status: SourceState::Ok, detail, took_ms: None })
 }
 
-fn events(evidence: &Evidence) -> Vec<Event> {
+fn events(bundle: &Bundle, evidence: &Evidence) -> Vec<Event> {
     let mut events = restarts(&evidence.series);
     events.extend(config_changes(&evidence.series));
     events.extend(version_changes(&evidence.probes));
     events.extend(outages(&evidence.probes));
+    if let Some(log) = &bundle.log {
+        events.extend(logs::argument_changes(log, evidence.span.to));
+    }
     events.sort_by(|a, b| a.at.total_cmp(&b.at).then_with(|| a.text.cmp(&b.text)));
     events
 }
