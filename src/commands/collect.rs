@@ -16,6 +16,7 @@ pub fn run(args: &CollectArgs, env: &Environment) -> anyhow::Result<Exit> {
     if args.output.exists() {
         return Err(occupied(&args.output).into());
     }
+    write::check_destination(&args.output)?;
     let window = args.duration.or(window).unwrap_or(live::WINDOW);
     let mut gathered = live::sample(&settings, window, args.quiet)?;
     leave_out(&mut gathered.bundle, &settings.sources);

@@ -1,7 +1,7 @@
 //! The HTTP boundary and the process: refusals, aborts, outages, restarts.
 
 use crate::{
-    evidence::{AccessLine, EventKind, Probe, Series},
+    evidence::{AccessLine, EventKind, Probe, ProbeRound, Series},
     stats,
     unit::Unit,
 };
@@ -80,8 +80,10 @@ pub(super) static SIGNALS: &[Signal] = &[
     Signal {
         name: "probe_failure_ratio",
         unit: Unit::Ratio,
-        about: "Share of probe rounds in which /health or /metrics did not answer 200.",
-        doc: "A 200 says little: a wedged engine answers every endpoint.",
+        about: "Share of probe rounds in which the server did not answer.",
+        doc: "No answer, or a 5xx, from /health, or from /metrics where /health tells nothing. \
+              Refused credentials, a wrong path, a redirect or a bad name are no outage. A 200 \
+              says little: a wedged engine answers every endpoint.",
         source: "probes",
         families: &[],
         derive: Derive::Span(probe_failures),
@@ -89,8 +91,8 @@ pub(super) static SIGNALS: &[Signal] = &[
     Signal {
         name: "probe_failing_at_end",
         unit: Unit::Flag,
-        about: "Whether /health or /metrics failed in the last two probe rounds.",
-        doc: "With one round, in that one.",
+        about: "Whether the server did not answer in the last two probe rounds.",
+        doc: "With one round, in that one. What counts stands at probe_failure_ratio.",
         source: "probes",
         families: &[],
         derive: Derive::Span(failing_at_end),
@@ -221,44 +223,41 @@ fn code_share(frame: &Frame<'_>, codes: &[u16]) -> Value {
         .ok_or_else(|| Missing::no_samples("access line with a time"))
 }
 
-fn probes<'a>(frame: &'a Frame<'_>, path: &'a str) -> Result<Vec<&'a Probe>, Missing> {
-    let span = frame.view.span();
-    let rounds: Vec<_> = frame
-        .evidence
-        .probes
-        .iter()
-        .filter(|round| span.contains(round.at))
-        .filter_map(|round| round.paths.get(path))
-        .collect();
-    if frame.evidence.probes.is_empty() {
+/// The probe rounds of the span that asked for one of `paths`.
+fn rounds<'a>(frame: &Frame<'a>, paths: &[&str]) -> Result<Vec<&'a ProbeRound>, Missing> {
+    let all = &frame.evidence.probes;
+    if all.is_empty() {
         let why = "no probe of the server was recorded";
         return Err(Missing::new(MissingKind::NotConfigured, why));
     }
-    if rounds.is_empty() {
-        return Err(Missing::no_samples("probe round"));
+    let span = frame.view.span();
+    let asked = |round: &&ProbeRound| paths.iter().any(|path| round.paths.contains_key(*path));
+    let rounds: Vec<_> = all.iter().filter(|round| span.contains(round.at)).filter(asked).collect();
+    if rounds.is_empty() { Err(Missing::no_samples("probe round")) } else { Ok(rounds) }
+}
+
+/// Errors that tell of the address, the way there or the page, and not of the server's life.
+const NO_OUTAGE: [&str; 8] =
+    ["dns", "unreachable", "tls", "redirect", "too large", "truncated", "not http", "not metrics"];
+
+/// Whether a probe shows that the server is down, or that it is up; `None` where it tells neither.
+fn is_down(probe: &Probe) -> Option<bool> {
+    match (probe.status, probe.error.as_deref()) {
+        (Some(500..), _) => Some(true),
+        (Some(200), _) => Some(false),
+        (Some(_), _) => None,
+        (None, Some(error)) if NO_OUTAGE.contains(&error) => None,
+        (None, error) => error.map(|_| true),
     }
-    Ok(rounds)
 }
 
-fn failed(probe: &Probe) -> bool {
-    probe.status != Some(200)
-}
-
-/// One entry a round: whether /health or /metrics failed.
+/// One entry a round: whether the server was down. /health knows; /metrics stands in for it.
 fn failures(frame: &Frame<'_>) -> Result<Vec<bool>, Missing> {
-    let health = probes(frame, "/health");
-    let metrics = probes(frame, "/metrics");
-    match (health, metrics) {
-        (Ok(health), Ok(metrics)) => Ok(health
-            .iter()
-            .zip(metrics.iter())
-            .map(|(health, metrics)| failed(health) || failed(metrics))
-            .collect()),
-        (Ok(only), Err(_)) | (Err(_), Ok(only)) => {
-            Ok(only.iter().map(|probe| failed(probe)).collect())
-        }
-        (Err(missing), Err(_)) => Err(missing),
-    }
+    let paths = ["/health", "/metrics"];
+    let down = |round: &ProbeRound| {
+        paths.iter().find_map(|path| is_down(round.paths.get(*path)?)).unwrap_or(false)
+    };
+    Ok(rounds(frame, &paths)?.into_iter().map(down).collect())
 }
 
 fn probe_failures(frame: &Frame<'_>) -> Value {
@@ -285,7 +284,9 @@ fn staleness(frame: &Frame<'_>) -> Value {
 }
 
 fn scrape_time(frame: &Frame<'_>) -> Value {
-    let times: Vec<f64> = probes(frame, "/metrics")?.iter().filter_map(|probe| probe.ms).collect();
+    let rounds = rounds(frame, &["/metrics"])?;
+    let times: Vec<f64> =
+        rounds.iter().filter_map(|round| round.paths.get("/metrics")?.ms).collect();
     let median = stats::median(&times).ok_or_else(|| Missing::no_samples("timed scrape"))? / 1e3;
     let distances: Vec<f64> = times.iter().map(|ms| (ms / 1e3 - median).abs()).collect();
     // 1.4826 makes the median absolute deviation a standard deviation for normal errors, and 1.253
