@@ -181,7 +181,7 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         verbose: output.verbose,
         quiet: output.quiet,
         color: env.color() && !output.no_color && output.output.is_none(),
-        width: env.columns.unwrap_or(100).clamp(40, 200),
+        width: env.columns.unwrap_or(80).clamp(40, 200),
         file: path,
     })
 }

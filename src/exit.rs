@@ -1,7 +1,7 @@
 //! Exit codes: one documented table, used by `--help`, `explain`, the README and the gate itself.
 
 use crate::{
-    report::{Report, Status, Verdict},
+    report::{CauseFound, Report, Status, Verdict},
     runbook::Severity,
 };
 
@@ -76,13 +76,21 @@ pub fn of(report: &Report, fail_on: Severity, min_coverage: f64) -> Exit {
     if report.verdict == Verdict::Inconclusive || share_answered(report) < min_coverage {
         return Exit::Inconclusive;
     }
-    Exit::Clean
+    if abstains(report) { Exit::Finding } else { Exit::Clean }
 }
 
 fn worst_finding(report: &Report) -> Option<Severity> {
     let causes = report.causes.iter().filter(|cause| cause.status == Status::Supported);
     let symptoms = report.symptoms.iter().map(|symptom| symptom.severity);
     causes.map(|cause| cause.severity).chain(symptoms).max()
+}
+
+/// Whether something is wrong and no cause in the catalogue explains it: an incident that the tool
+/// does not know must not pass a gate, however mild it looks.
+fn abstains(report: &Report) -> bool {
+    let wrong = matches!(report.verdict, Verdict::Degraded | Verdict::Critical);
+    let known = |cause: &CauseFound| cause.status == Status::Supported;
+    wrong && !report.causes.iter().any(known)
 }
 
 /// Nothing asked is nothing known.
@@ -128,7 +136,13 @@ mod tests {
             target: Default::default(),
             verdict,
             coverage: Coverage { answered, asked, missing: Vec::new() },
-            window: WindowTimes { from: None, to: None, baseline_from: None, baseline_to: None },
+            window: WindowTimes {
+                from: None,
+                to: None,
+                baseline_from: None,
+                baseline_to: None,
+                baseline_kind: crate::report::BaselineKind::None,
+            },
             onset: None,
             impact: None,
             symptoms: worst.into_iter().map(symptom).collect(),
@@ -147,8 +161,12 @@ mod tests {
         let poor = report(Verdict::Degraded, (1, 10), Some(Severity::Warning));
         assert_eq!(of(&poor, Severity::Warning, 0.5), Exit::Finding);
         assert_eq!(of(&poor, Severity::Critical, 0.5), Exit::Inconclusive);
-        let fine = report(Verdict::Degraded, (9, 10), Some(Severity::Warning));
-        assert_eq!(of(&fine, Severity::Critical, 0.5), Exit::Clean);
+    }
+
+    #[test]
+    fn an_incident_outside_the_catalogue_never_passes_the_gate() {
+        let unknown = report(Verdict::Degraded, (9, 10), Some(Severity::Warning));
+        assert_eq!(of(&unknown, Severity::Critical, 0.5), Exit::Finding);
     }
 
     #[test]
@@ -160,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_explanation_of_severity_info_does_not_fail_the_default_gates() {
+    fn an_explanation_of_severity_info_does_not_fail_a_gate() {
         let info = report(Verdict::Healthy, (10, 10), Some(Severity::Info));
         assert_eq!(of(&info, Severity::Warning, 0.5), Exit::Clean);
     }

@@ -185,6 +185,29 @@ fn generated_text_is_printed_for_every_use() {
     }
 }
 
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/exposition/vllm-0.23.0.prom");
+
+#[test]
+fn the_same_evidence_gives_the_same_bytes_on_stdout_and_in_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("report.json");
+    let args = ["sweep", "--replay", PAGE, "--format", "json"];
+    let (code, first, stderr) = run(&args);
+    assert_eq!((code, &first, stderr.as_str()), (run(&args).0, &run(&args).1, ""));
+    let (code_of_file, stdout, _) =
+        told(diagnose().args(args).arg("--output").arg(&file).output().unwrap());
+    assert_eq!((code_of_file, stdout.as_str()), (code, ""));
+    assert_eq!(fs::read_to_string(&file).unwrap(), first);
+}
+
+#[test]
+fn without_its_needed_source_a_run_is_inconclusive_and_says_what_was_left_out() {
+    let (code, stdout, _) = run(&["sweep", "--replay", PAGE, "--skip", "metrics"]);
+    assert_eq!(code, 3, "{stdout}");
+    assert!(stdout.contains("left out by --only"), "{stdout}");
+    assert!(!stdout.to_lowercase().contains("healthy"), "{stdout}");
+}
+
 #[test]
 fn insecure_is_loud() {
     let args = ["sweep", "--url", "http://127.0.0.1:9", "--insecure", "--window", "1s", "-q"];

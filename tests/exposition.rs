@@ -319,7 +319,7 @@ fn core_families_are_found_on_every_page_or_are_absent_for_a_reason() {
         absent("0.6.6"),
         [
             "vLLM 0.6.6 (V0) has no vllm:prefix_cache_queries_total: only the other engine \
-             exports it",
+             exports it, from 0.7.3",
             "vLLM 0.6.6 (V0) has no http_requests_total: it exists from 0.8.3",
             "the page has no process_start_time_seconds: vLLM 0.6.6 exports it only with one \
              API-server process: not several, not V0's separate engine, not the Rust front-end",

@@ -43,8 +43,6 @@ pub enum Format {
 #[serde(rename_all = "lowercase")]
 #[value(rename_all = "lowercase")]
 pub enum FailOn {
-    /// Anything that was found.
-    Info,
     /// Degraded service.
     Warning,
     /// Users are failing.
@@ -54,7 +52,6 @@ pub enum FailOn {
 impl From<FailOn> for Severity {
     fn from(value: FailOn) -> Self {
         match value {
-            FailOn::Info => Self::Info,
             FailOn::Warning => Self::Warning,
             FailOn::Critical => Self::Critical,
         }

@@ -238,9 +238,8 @@ fn undecided(known: &[(&str, Estimate)]) -> BTreeMap<String, Missing> {
             crate::signals::find(signal_of(name)).map_or(crate::unit::Unit::Count, |s| s.unit);
         let unit = if name.ends_with("_change") { crate::unit::Unit::Factor } else { unit };
         let range = unit.show_interval(value.lo, value.hi);
-        let cause =
-            if value.bucket { "at this bucket resolution" } else { "with so few observations" };
-        let why = format!("not decidable {cause}: it lies anywhere in {range}");
+        let cause = if value.bucket { "by buckets this wide" } else { "by so few observations" };
+        let why = format!("not decidable {cause}, which say only: {range}");
         (name.to_string(), Missing::new(MissingKind::Undecided, why))
     })
     .collect()

@@ -3,7 +3,8 @@
 use crate::unit::Unit;
 
 use super::{
-    Derive, Estimate, Frame, Missing, Signal, Value, estimate::Amount, traffic::FIRST_TOKENS,
+    Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, estimate::Amount,
+    families::Version, traffic::FIRST_TOKENS,
 };
 
 /// Rows of this family.
@@ -17,7 +18,7 @@ pub(super) static SIGNALS: &[Signal] = &[
               cached_per_request_tokens beside it.",
         source: "metrics",
         families: &["prefix_cache_hits", "prefix_cache_queries"],
-        derive: Derive::Span(|frame| frame.ratio(HITS, QUERIES, FIRST_TOKENS)),
+        derive: Derive::Span(hit_ratio),
     },
     Signal {
         name: "prefix_queries_per_prompt_token",
@@ -61,8 +62,8 @@ pub(super) static SIGNALS: &[Signal] = &[
     },
 ];
 
-const HITS: Amount = |frame| frame.increase("prefix_cache_hits");
-pub(super) const QUERIES: Amount = |frame| frame.increase("prefix_cache_queries");
+const HITS: Amount = |frame| lookups(frame, "prefix_cache_hits");
+pub(super) const QUERIES: Amount = |frame| lookups(frame, "prefix_cache_queries");
 pub(super) const PROMPT: Amount = |frame| frame.increase("prompt_tokens");
 pub(super) const CACHED: Amount = |frame| {
     frame.increase("prompt_tokens_cached").or_else(|absent| {
@@ -81,10 +82,37 @@ pub(super) const COMPUTED: Amount = |frame| {
         .or_else(|_| Ok((PROMPT(frame)? - hits_in_tokens(frame).unwrap_or(0.0)).max(0.0)))
 };
 
-/// Hits count tokens from 0.9.0 on; the old block counters have another name until 0.9.2.
+/// Growth of a prefix-cache counter in tokens. Before 0.9.0 the counters grow by blocks, and a
+/// block holds as many tokens as the cache configuration says.
+fn lookups(frame: &Frame<'_>, family: &str) -> Result<f64, Missing> {
+    let grown = frame.increase(family)?;
+    let version = frame.evidence.target.version.as_deref().and_then(Version::parse);
+    let in_tokens = Version::parse("0.9.0").zip(version).is_none_or(|(since, v)| v >= since);
+    if in_tokens || !frame.name(family)?.contains("gpu_prefix") {
+        return Ok(grown);
+    }
+    let block = frame.evidence.fact("block_size").and_then(|size| size.parse::<f64>().ok());
+    block.map(|size| grown * size).ok_or_else(|| {
+        let why = "the counter grows by blocks and the page does not say how large they are";
+        Missing::new(MissingKind::Absent, why)
+    })
+}
+
 fn hits_in_tokens(frame: &Frame<'_>) -> Option<f64> {
-    let name = frame.name("prefix_cache_hits").ok()?;
-    (!name.contains("gpu_prefix")).then(|| frame.view.increase(name))?
+    HITS(frame).ok()
+}
+
+/// Hits over queries; V0 has only its own rate as a gauge, -1 where caching is off.
+fn hit_ratio(frame: &Frame<'_>) -> Value {
+    frame.ratio(HITS, QUERIES, FIRST_TOKENS).or_else(|absent| {
+        let Ok(name) = frame.name("prefix_cache_hit_rate") else { return Err(absent) };
+        let rates = frame.view.gauge(name);
+        let known: Vec<f64> = rates.iter().map(|p| p.value).filter(|rate| *rate >= 0.0).collect();
+        if known.is_empty() {
+            return Err(Missing::new(MissingKind::Absent, "prefix caching is off on this server"));
+        }
+        Ok(Estimate::exact(known.iter().sum::<f64>() / known.len() as f64, None))
+    })
 }
 
 pub(super) fn computed_per_request(frame: &Frame<'_>) -> Value {

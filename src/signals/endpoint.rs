@@ -81,9 +81,9 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "probe_failure_ratio",
         unit: Unit::Ratio,
         about: "Share of probe rounds in which the server did not answer.",
-        doc: "No answer, or a 5xx, from /health, or from /metrics where /health tells nothing. \
-              Refused credentials, a wrong path, a redirect or a bad name are no outage. A 200 \
-              says little: a wedged engine answers every endpoint.",
+        doc: "From /health, or from /metrics where /health tells nothing: a status of 500 or more, \
+              or no answer where one came before. Refused credentials, a wrong path, a redirect \
+              or a bad name are no outage. A 200 says little: a wedged engine answers too.",
         source: "probes",
         families: &[],
         derive: Derive::Span(probe_failures),
@@ -251,13 +251,28 @@ fn is_down(probe: &Probe) -> Option<bool> {
     }
 }
 
-/// One entry a round: whether the server was down. /health knows; /metrics stands in for it.
+/// Whether anything ever answered. If not, the address may be wrong and says nothing of a server.
+fn ever_answered(frame: &Frame<'_>) -> Result<(), Missing> {
+    let rounds = &frame.evidence.probes;
+    let any = rounds.iter().flat_map(|round| round.paths.values()).any(|p| p.status.is_some());
+    if any || !frame.evidence.series.pages().is_empty() {
+        return Ok(());
+    }
+    let source = frame.evidence.source("metrics").or_else(|| frame.evidence.source("probes"));
+    let why = source.map_or("nothing ever answered there", |source| source.detail.as_str());
+    Err(Missing::new(MissingKind::SourceFailed, why))
+}
+
+/// One entry a round that tells: whether the server was down. /health knows, and /metrics stands
+/// in for it.
 fn failures(frame: &Frame<'_>) -> Result<Vec<bool>, Missing> {
     let paths = ["/health", "/metrics"];
-    let down = |round: &ProbeRound| {
-        paths.iter().find_map(|path| is_down(round.paths.get(*path)?)).unwrap_or(false)
-    };
-    Ok(rounds(frame, &paths)?.into_iter().map(down).collect())
+    let rounds = rounds(frame, &paths)?;
+    ever_answered(frame)?;
+    let down = |round: &ProbeRound| paths.iter().find_map(|path| is_down(round.paths.get(*path)?));
+    let known: Vec<bool> = rounds.into_iter().filter_map(down).collect();
+    let silent = || Missing::no_samples("probe that tells whether the server lives");
+    if known.is_empty() { Err(silent()) } else { Ok(known) }
 }
 
 fn probe_failures(frame: &Frame<'_>) -> Value {

@@ -216,7 +216,13 @@ impl Family {
             Some((name, last)) => {
                 format!("{subject} has no {}: {last} was the last to export it", name.name)
             }
-            None => format!("{subject} has no {}: only the other engine exports it", self.newest()),
+            None => {
+                let first = self.names.iter().flat_map(|name| name.lives(None));
+                let first = first.min_by_key(|life| Version::parse(life.first));
+                let first = first.map_or("?", |life| life.first);
+                let newest = self.newest();
+                format!("{subject} has no {newest}: only the other engine exports it, from {first}")
+            }
         }
     }
 
@@ -319,7 +325,8 @@ mod tests {
         );
         assert_eq!(
             why("swapped", "0.23.0", None),
-            "vLLM 0.23.0 (V1) has no vllm:num_requests_swapped: only the other engine exports it"
+            "vLLM 0.23.0 (V1) has no vllm:num_requests_swapped: only the other engine exports it, \
+             from 0.4.0"
         );
         assert_eq!(
             why("prompt_tokens_recomputed", "0.23.0", None),

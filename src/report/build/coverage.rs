@@ -1,6 +1,6 @@
 //! What was asked, what was answered, and what forbids the word "healthy".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     evidence::SourceState,
@@ -26,7 +26,7 @@ const SOURCES: [(&str, &str); 4] = [
 /// Counts the checks asked and answered, and lists what could not be looked at.
 pub(super) fn of(case: &Case<'_>, answers: &Answers) -> Coverage {
     let mut coverage = Coverage { answered: 0, asked: 0, missing: Vec::new() };
-    let mut gaps: BTreeMap<String, String> = BTreeMap::new();
+    let mut gaps: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for check in case.library.checks.values() {
         if !is_asked(case, check) {
             continue;
@@ -36,17 +36,31 @@ pub(super) fn of(case: &Case<'_>, answers: &Answers) -> Coverage {
             Some(Truth::Yes | Truth::No) => coverage.answered += 1,
             Some(Truth::Unknown(why)) if says_nothing_changed(why) => coverage.answered += 1,
             Some(Truth::Unknown(why)) => {
-                gaps.extend(
-                    why.iter()
-                        .map(|(name, missing)| (signal_of(name).to_string(), missing.why.clone())),
-                );
+                for (name, missing) in why {
+                    gaps.entry(missing.why.clone()).or_default().insert(signal_of(name).into());
+                }
             }
             None => {}
         }
     }
     coverage.missing.extend(unasked(case));
-    coverage.missing.extend(gaps.into_iter().map(|(what, why)| Gap { what, why }));
+    let known = |why: &str| case.evidence.sources.iter().any(|source| source.detail == why);
+    let mut gaps: Vec<(String, BTreeSet<String>)> =
+        gaps.into_iter().filter(|(why, _)| !known(why)).collect();
+    gaps.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.0.cmp(&b.0)));
+    coverage.missing.extend(gaps.into_iter().map(|(why, names)| Gap { what: listed(&names), why }));
     coverage
+}
+
+/// Names of one gap that are written out; the rest is counted.
+const LISTED: usize = 3;
+
+fn listed(names: &BTreeSet<String>) -> String {
+    let first: Vec<&str> = names.iter().map(String::as_str).take(LISTED).collect();
+    match names.len().saturating_sub(LISTED) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
 }
 
 /// A check of change is answered by a recorded history in which nothing changed.
