@@ -117,6 +117,18 @@ pub(super) static SIGNALS: &[Signal] = &[
         derive: Derive::Span(scrape_time),
     },
     Signal {
+        name: "client_gap_seconds",
+        unit: Unit::Seconds,
+        about: "Client time to first token minus the server's own mean.",
+        doc: "What network, proxy and tokenizer cost: the median time until the first token of \
+              the completions that --probe sends, less ttft_mean_seconds over the same window, \
+              which those completions are part of. Other requests with long prompts make it too \
+              small.",
+        source: "probes",
+        families: &["ttft"],
+        derive: Derive::Span(client_gap),
+    },
+    Signal {
         name: "frozen_tokens_seconds",
         unit: Unit::Seconds,
         about: "How long, up to the last page, work was in flight and no token moved.",
@@ -309,6 +321,29 @@ fn scrape_time(frame: &Frame<'_>) -> Value {
     let deviation = 1.4826 * stats::median(&distances).unwrap_or(0.0);
     let n = times.len() as f64;
     Ok(Estimate { n: None, ..Estimate::with_error(median, 1.253 * deviation / n.sqrt(), n) })
+}
+
+fn client_gap(frame: &Frame<'_>) -> Value {
+    let not_asked = || {
+        let why = "no completion was sent: sample the live server with --probe";
+        Missing::new(MissingKind::NotConfigured, why)
+    };
+    let rounds = rounds(frame, &["completion"]).map_err(|_| not_asked())?;
+    let probes = rounds.iter().filter_map(|round| round.paths.get("completion"));
+    let answered = |probe: &&Probe| probe.status == Some(200) && probe.error.is_none();
+    let times: Vec<f64> = probes.filter(answered).filter_map(|probe| probe.ms).collect();
+    let failed = || Missing::new(MissingKind::SourceFailed, "no completion came to a first token");
+    let client = stats::median(&times).ok_or_else(failed)? / 1e3;
+    let fastest = times.iter().copied().fold(f64::INFINITY, f64::min) / 1e3;
+    let slowest = times.iter().copied().fold(0.0, f64::max) / 1e3;
+    let server = frame.mean("ttft")?;
+    Ok(Estimate {
+        point: client - server.point,
+        lo: fastest - server.hi,
+        hi: slowest - server.lo,
+        n: None,
+        bucket: false,
+    })
 }
 
 fn frozen(frame: &Frame<'_>) -> Value {

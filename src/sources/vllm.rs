@@ -204,8 +204,11 @@ impl Sampler {
             if of <= 2 && self.nothing_is_there() {
                 return;
             }
+            // Between two scrapes, so that the server's own histograms count them too.
+            if index == 0 {
+                self.complete(live.probe.min(3), progress).await;
+            }
         }
-        self.complete(live.probe.min(3), progress).await;
     }
 
     /// Whether no request of any round found anything to connect to.
