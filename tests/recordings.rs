@@ -1,4 +1,5 @@
 //! Verdicts on recordings of a real server in known incidents.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "support/judge.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! Pages of nine servers, from V0 to the Rust front-end and Ray, read into the same signals.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
 

@@ -71,9 +71,12 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<Exit> {
 /// The generated files that differ from what the code says, with the text they should have.
 pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     let mut expected = BTreeMap::new();
-    for (name, of) in
-        [("runbook", SchemaOf::Runbook), ("checks", SchemaOf::Checks), ("causes", SchemaOf::Causes)]
-    {
+    for (name, of) in [
+        ("report", SchemaOf::Report),
+        ("runbook", SchemaOf::Runbook),
+        ("checks", SchemaOf::Checks),
+        ("causes", SchemaOf::Causes),
+    ] {
         let path = PathBuf::from(format!("fixtures/schemas/{name}-v1.json"));
         expected.insert(path, schema_text(of)?);
     }

@@ -202,8 +202,8 @@ impl Program {
         match self.program.execute(&context)? {
             CelValue::Bool(answer) => Ok(answer),
             other => Err(ExecutionError::UnexpectedType {
-                got: other.type_of().to_string().into(),
-                want: "bool".to_string().into(),
+                got: other.type_of().to_string(),
+                want: "bool".to_string(),
             }),
         }
     }

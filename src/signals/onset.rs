@@ -92,6 +92,9 @@ fn breaks(event: &Event) -> bool {
     matches!(event.kind, Restart | VersionChanged | ConfigChanged | ProbeFailed)
 }
 
+/// From an entry of a track to a value on a linear scale.
+type Linear = fn((f64, f64)) -> f64;
+
 /// A driver over the intervals of the history.
 enum Track {
     /// `(ln value, weight)` an interval, the sign of a change for the worse, and the noise floor.
@@ -189,7 +192,7 @@ impl Track {
 
     /// How far the interval has moved from the level before to the level after, `0..1`.
     fn share_of_new(&self, index: usize, split: usize) -> f64 {
-        let (points, linear): (&Vec<_>, fn((f64, f64)) -> f64) = match self {
+        let (points, linear): (_, Linear) = match self {
             Self::Level { points, .. } => (points, |(value, _)| value.exp()),
             Self::Share { points } => (points, |(hits, trials)| hits / trials),
         };
