@@ -6,6 +6,7 @@ use super::{Failure, live, run::leave_out, write};
 use crate::{
     cli::CollectArgs,
     config::{self, Environment},
+    evidence::bundle::Bundle,
     exit::Exit,
 };
 
@@ -17,6 +18,7 @@ pub fn run(args: &CollectArgs, env: &Environment) -> anyhow::Result<Exit> {
         return Err(occupied(&args.output).into());
     }
     write::check_destination(&args.output)?;
+    Bundle::check_format(&args.output)?;
     let window = args.duration.or(window).unwrap_or(live::WINDOW);
     let mut gathered = live::sample(&settings, window, args.quiet)?;
     leave_out(&mut gathered.bundle, &settings.sources);
