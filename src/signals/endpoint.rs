@@ -339,8 +339,8 @@ fn client_gap(frame: &Frame<'_>) -> Value {
     let server = frame.mean("ttft")?;
     Ok(Estimate {
         point: client - server.point,
-        lo: fastest - server.hi,
-        hi: slowest - server.lo,
+        lo: fastest - server.point,
+        hi: slowest - server.point,
         n: None,
         bucket: false,
     })
