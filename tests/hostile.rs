@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -162,6 +163,36 @@ fn probes_that_prove_an_outage_are_a_finding() {
     assert_judged(&ran, 1, &["The server does not answer", "engine-dead"]);
 }
 
+/// The pages of a healthy recording at its middle and its end, one after the other.
+fn healthy_pages() -> impl Fn(&mut TcpStream) {
+    let limits = diagnose::evidence::bundle::Limits::default();
+    let bundle = diagnose::evidence::bundle::Bundle::load(&[incident("healthy").into()], &limits);
+    let pages: Vec<Vec<u8>> = bundle.unwrap().scrapes.into_values().collect();
+    let asked = AtomicUsize::new(0);
+    move |stream| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => respond(stream, "200 OK", &pages[pages.len() / 2]),
+        _ => respond(stream, "200 OK", &pages[pages.len() - 1]),
+    }
+}
+
+#[test]
+fn a_server_that_falls_silent_at_the_end_is_not_healthy() {
+    let fine = sweep(&Server::vllm(healthy_pages()).url());
+    fine.assert_code(0);
+    assert_eq!(fine.json()["verdict"], "healthy");
+    let (metrics, asked) = (healthy_pages(), AtomicUsize::new(0));
+    let server = Server::start("127.0.0.1:0", move |request, stream| match &*request.path {
+        "/metrics" => metrics(stream),
+        "/health" if asked.fetch_add(1, Ordering::Relaxed) > 0 => {
+            respond(stream, "503 Service Unavailable", b"");
+        }
+        path => support::page(path, stream),
+    });
+    let ran = sweep(&server.unwrap().url());
+    assert_ne!(ran.code, 0, "{}", ran.said());
+    assert_judged(&ran, ran.code, &["/health"]);
+}
+
 #[test]
 fn a_page_of_one_gauge_is_no_proof_of_health() {
     let server = Server::vllm(page(support::PAGE.as_bytes()));
@@ -199,6 +230,24 @@ fn collect_refuses_before_it_samples() {
         assert!(ran.took < BOUND, "{:?}", ran.took);
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_was_collected_from_something_else_is_no_good_recording() {
+    let dir = tempdir().unwrap();
+    let collect = |url: &str, name: &str| {
+        let path = dir.path().join(name).display().to_string();
+        run(["collect", "--duration", "100ms", "--url", url, "-o", &path])
+    };
+    let other = Server::vllm(page(b"# TYPE go_gc gauge\ngo_gc 1\n"));
+    let ran = collect(&other.url(), "other");
+    ran.assert_code(3);
+    ran.assert_says("not one vllm: metric");
+    let ran = collect("http://127.0.0.1:9", "nothing");
+    ran.assert_code(3);
+    ran.assert_says("nothing listens on http://127.0.0.1:9");
+    let good = Server::vllm(page(support::PAGE.as_bytes()));
+    collect(&good.url(), "good").assert_code(0);
 }
 
 fn replay(path: impl AsRef<Path>) -> Ran {

@@ -5,6 +5,7 @@
 mod judging;
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use diagnose::{
     evidence::bundle::Bundle,
@@ -25,16 +26,29 @@ fn ids(report: &Report, status: Status) -> BTreeSet<String> {
     causes.map(|cause| cause.id.clone()).collect()
 }
 
+/// A recording, its whole report, and the report without each source.
+type Reports = (Recording, Report, Vec<(&'static str, Report)>);
+
+/// All of them, judged once for all tests.
+static REPORTS: LazyLock<Vec<Reports>> = LazyLock::new(|| {
+    let library = Library::embedded().unwrap();
+    let without = |recording: &Recording, take_away: fn(&mut Bundle)| {
+        let mut bundle = recording.bundle.clone();
+        take_away(&mut bundle);
+        judge(&library, &bundle, None)
+    };
+    let reports = |recording: Recording| {
+        let whole = judge(&library, &recording.bundle, None);
+        let parts = SOURCES.map(|(source, take_away)| (source, without(&recording, take_away)));
+        (recording, whole, parts.into())
+    };
+    recordings().into_iter().map(reports).collect()
+});
+
 /// Calls `look` with each recording, its whole report, a source, and the report without it.
 fn without_each(look: impl Fn(&Recording, &Report, &str, &Report)) {
-    let library = Library::embedded().unwrap();
-    for recording in recordings() {
-        let whole = judge(&library, &recording.bundle, None);
-        for (source, take_away) in SOURCES {
-            let mut bundle = recording.bundle.clone();
-            take_away(&mut bundle);
-            look(&recording, &whole, source, &judge(&library, &bundle, None));
-        }
+    for (recording, whole, parts) in REPORTS.iter() {
+        parts.iter().for_each(|(source, part)| look(recording, whole, source, part));
     }
 }
 
