@@ -188,9 +188,8 @@ fn a_server_that_falls_silent_at_the_end_is_not_healthy() {
         }
         path => support::page(path, stream),
     });
-    let ran = sweep(&server.unwrap().url());
-    assert_ne!(ran.code, 0, "{}", ran.said());
-    assert_judged(&ran, ran.code, &["/health"]);
+    // One failure of two rounds proves no dead engine either.
+    assert_judged(&sweep(&server.unwrap().url()), 3, &["/health began to fail"]);
 }
 
 #[test]

@@ -14,8 +14,10 @@ use diagnose::{
 };
 use judging::{Recording, judge, recordings, supported};
 
+type TakeAway = fn(&mut Bundle);
+
 /// The sources of a recording, with how each is taken away.
-const SOURCES: [(&str, fn(&mut Bundle)); 3] = [
+const SOURCES: [(&str, TakeAway); 3] = [
     ("log", |bundle| bundle.log = None),
     ("probes", |bundle| bundle.probes.clear()),
     ("metrics", |bundle| bundle.scrapes.clear()),
@@ -32,7 +34,7 @@ type Reports = (Recording, Report, Vec<(&'static str, Report)>);
 /// All of them, judged once for all tests.
 static REPORTS: LazyLock<Vec<Reports>> = LazyLock::new(|| {
     let library = Library::embedded().unwrap();
-    let without = |recording: &Recording, take_away: fn(&mut Bundle)| {
+    let without = |recording: &Recording, take_away: TakeAway| {
         let mut bundle = recording.bundle.clone();
         take_away(&mut bundle);
         judge(&library, &bundle, None)

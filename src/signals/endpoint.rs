@@ -1,7 +1,7 @@
 //! The HTTP boundary and the process: refusals, aborts, outages, restarts.
 
 use crate::{
-    evidence::{AccessLine, EventKind, Probe, ProbeRound, Series},
+    evidence::{AccessLine, EventKind, Probe, ProbeRound, Series, Span},
     stats,
     unit::Unit,
 };
@@ -92,7 +92,7 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "probe_failing_at_end",
         unit: Unit::Flag,
         about: "Whether the server did not answer in the last two probe rounds.",
-        doc: "With one round, in that one. What counts stands at probe_failure_ratio.",
+        doc: "With one round in all, in that one. What counts stands at probe_failure_ratio.",
         source: "probes",
         families: &[],
         derive: Derive::Span(failing_at_end),
@@ -235,14 +235,17 @@ fn code_share(frame: &Frame<'_>, codes: &[u16]) -> Value {
         .ok_or_else(|| Missing::no_samples("access line with a time"))
 }
 
-/// The probe rounds of the span that asked for one of `paths`.
-fn rounds<'a>(frame: &Frame<'a>, paths: &[&str]) -> Result<Vec<&'a ProbeRound>, Missing> {
+/// The probe rounds of a span that asked for one of `paths`.
+fn rounds<'a>(
+    frame: &Frame<'a>,
+    span: Span,
+    paths: &[&str],
+) -> Result<Vec<&'a ProbeRound>, Missing> {
     let all = &frame.evidence.probes;
     if all.is_empty() {
         let why = "no probe of the server was recorded";
         return Err(Missing::new(MissingKind::NotConfigured, why));
     }
-    let span = frame.view.span();
     let asked = |round: &&ProbeRound| paths.iter().any(|path| round.paths.contains_key(*path));
     let rounds: Vec<_> = all.iter().filter(|round| span.contains(round.at)).filter(asked).collect();
     if rounds.is_empty() { Err(Missing::no_samples("probe round")) } else { Ok(rounds) }
@@ -277,9 +280,9 @@ fn ever_answered(frame: &Frame<'_>) -> Result<(), Missing> {
 
 /// One entry a round that tells: whether the server was down. /health knows, and /metrics stands
 /// in for it.
-fn failures(frame: &Frame<'_>) -> Result<Vec<bool>, Missing> {
+fn failures(frame: &Frame<'_>, span: Span) -> Result<Vec<bool>, Missing> {
     let paths = ["/health", "/metrics"];
-    let rounds = rounds(frame, &paths)?;
+    let rounds = rounds(frame, span, &paths)?;
     ever_answered(frame)?;
     let down = |round: &ProbeRound| paths.iter().find_map(|path| is_down(round.paths.get(*path)?));
     let known: Vec<bool> = rounds.into_iter().filter_map(down).collect();
@@ -288,13 +291,15 @@ fn failures(frame: &Frame<'_>) -> Result<Vec<bool>, Missing> {
 }
 
 fn probe_failures(frame: &Frame<'_>) -> Value {
-    let rounds = failures(frame)?;
+    let rounds = failures(frame, frame.view.span())?;
     let bad = rounds.iter().filter(|&&failed| failed).count();
     Ok(Estimate::exact(bad as f64 / rounds.len() as f64, None))
 }
 
 fn failing_at_end(frame: &Frame<'_>) -> Value {
-    let rounds = failures(frame)?;
+    // A window that begins with the first failure holds it alone, and one failure proves little.
+    let until_end = Span { from: frame.evidence.span.from, ..frame.view.span() };
+    let rounds = failures(frame, until_end)?;
     let last = &rounds[rounds.len().saturating_sub(2)..];
     Ok(Estimate::exact(f64::from(u8::from(last.iter().all(|&failed| failed))), None))
 }
@@ -311,7 +316,7 @@ fn staleness(frame: &Frame<'_>) -> Value {
 }
 
 fn scrape_time(frame: &Frame<'_>) -> Value {
-    let rounds = rounds(frame, &["/metrics"])?;
+    let rounds = rounds(frame, frame.view.span(), &["/metrics"])?;
     let times: Vec<f64> =
         rounds.iter().filter_map(|round| round.paths.get("/metrics")?.ms).collect();
     let median = stats::median(&times).ok_or_else(|| Missing::no_samples("timed scrape"))? / 1e3;
@@ -324,11 +329,12 @@ fn scrape_time(frame: &Frame<'_>) -> Value {
 }
 
 fn client_gap(frame: &Frame<'_>) -> Value {
-    let not_asked = || {
+    let sent = |round: &ProbeRound| round.paths.contains_key("completion");
+    if !frame.evidence.probes.iter().any(sent) {
         let why = "no completion was sent: sample the live server with --probe";
-        Missing::new(MissingKind::NotConfigured, why)
-    };
-    let rounds = rounds(frame, &["completion"]).map_err(|_| not_asked())?;
+        return Err(Missing::new(MissingKind::NotConfigured, why));
+    }
+    let rounds = rounds(frame, frame.view.span(), &["completion"])?;
     let probes = rounds.iter().filter_map(|round| round.paths.get("completion"));
     let answered = |probe: &&Probe| probe.status == Some(200) && probe.error.is_none();
     let times: Vec<f64> = probes.filter(answered).filter_map(|probe| probe.ms).collect();
