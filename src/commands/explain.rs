@@ -8,7 +8,7 @@ use crate::{
     runbook::{
         Cause, Check, Fix, Item, Library, PolicyEntry, Runbook, Weight, problem::did_you_mean,
     },
-    signals::{self, Signal},
+    signals::{self, Signal, families},
 };
 
 /// Prints the page of an id.
@@ -47,7 +47,9 @@ fn unknown(id: &str, library: &Library) -> Failure {
     let names = ids.chain(library.policy.keys()).map(String::as_str);
     let names: Vec<_> =
         names.chain(signals::registry().map(|signal| signal.name)).chain(["exit-code"]).collect();
-    let close: Vec<_> = names.iter().copied().filter(|name| name.contains(id)).take(6).collect();
+    let start: String = id.chars().take(3).collect();
+    let alike = |name: &&str| name.contains(id) || (start.len() > 2 && name.starts_with(&start));
+    let close: Vec<_> = names.iter().copied().filter(alike).take(6).collect();
     let near = did_you_mean(id, names)
         .or_else(|| (!close.is_empty()).then(|| format!("one of {}", close.join(", "))));
     Failure {
@@ -61,19 +63,47 @@ fn unknown(id: &str, library: &Library) -> Failure {
 fn of_signal(signal: &Signal, library: &Library) -> String {
     let mut page = Page::default();
     page.text("", &format!("{} (signal)", signal.name)).text("  ", signal.about).gap();
-    page.field("unit", &format!("{:?}", signal.unit))
-        .field("source", signal.source)
-        .field("families", &signal.families.join(", "))
-        .field(
-            "asked by",
-            &ids(library
-                .checks
-                .values()
-                .filter(|check| mentions(&check.when.value, signal.name))
-                .map(|check| &check.id.value)),
-        );
+    page.field("unit", &word(&signal.unit)).field("source", signal.source).field(
+        "asked by",
+        &ids(library
+            .checks
+            .values()
+            .filter(|check| mentions(&check.when.value, signal.name))
+            .map(|check| &check.id.value)),
+    );
     page.gap().text("  ", signal.doc);
+    let families: Vec<_> = signal.families.iter().filter_map(|id| families::family(id)).collect();
+    if !families.is_empty() {
+        page.gap().text("  ", "Read from, by release:");
+    }
+    for family in families {
+        for name in family.names {
+            page.text("  - ", &lives(name));
+        }
+    }
     page.finish()
+}
+
+/// A metric's name with the releases that have it, e.g. `vllm:x (V0 0.4.0 to 0.10.2, V1 from 0.7.1)`.
+fn lives(name: &families::Name) -> String {
+    let span = |engine: &str, life: Option<families::Life>| {
+        let life = life?;
+        let hidden = life.hidden_from.map(|from| format!(", hidden from {from}"));
+        let hidden = hidden.unwrap_or_default();
+        Some(match life.last {
+            Some(last) => format!("{engine} {} to {last}{hidden}", life.first),
+            None => format!("{engine} from {}{hidden}", life.first),
+        })
+    };
+    let spans: Vec<_> = [span("V0", name.v0), span("V1", name.v1)].into_iter().flatten().collect();
+    let note = name.note.map(|note| format!(". {note}")).unwrap_or_default();
+    format!("{} ({}){note}", name.name, spans.join("; "))
+}
+
+/// The word for a value of a closed set, as files and JSON spell it, with blanks.
+fn word(value: &impl serde::Serialize) -> String {
+    let json = serde_json::to_value(value).unwrap_or_default();
+    json.as_str().unwrap_or_default().replace('_', " ")
 }
 
 /// Whether a condition reads a name, in any of its views.
@@ -91,9 +121,9 @@ fn of_check(check: &Check, library: &Library) -> String {
     page.field("when", &check.when.value)
         .field("yes", &check.yes)
         .field("no", &check.no)
-        .field("group", &format!("{:?}", check.group));
+        .field("group", &word(&check.group));
     if let Some(symptom) = &check.symptom {
-        let severity = format!("{:?}", symptom.severity).to_lowercase();
+        let severity = word(&symptom.severity);
         page.field("symptom", &format!("{} ({severity})", symptom.signal.value));
     }
     let causes =
@@ -114,7 +144,7 @@ fn of_cause(cause: &Cause, library: &Library) -> String {
     page.text("", &format!("{id} (cause)")).text("  ", &format!("{}.", cause.title)).gap();
     page.text("  ", &cause.claim).gap();
     page.field("family", &cause.family)
-        .field("severity", &format!("{:?}", cause.severity).to_lowercase())
+        .field("severity", &word(&cause.severity))
         .field("leads to", &ids(cause.leads_to.iter().map(|cause| &cause.value)));
     if let Some(check) = &cause.decided_by {
         page.field("decided by", &question(&check.value, library));

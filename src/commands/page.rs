@@ -2,6 +2,8 @@
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::report::text::wrap;
+
 const WIDTH: usize = 80;
 
 /// A page that grows line by line.
@@ -39,25 +41,6 @@ impl Page {
     pub(super) fn finish(self) -> String {
         self.0
     }
-}
-
-/// Breaks text at spaces so that no line is wider than `width`, unless a word is.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for paragraph_word in text.split_whitespace() {
-        let line = lines
-            .last_mut()
-            .filter(|line| line.is_empty() || line.width() + 1 + paragraph_word.width() <= width);
-        match line {
-            Some(line) if line.is_empty() => line.push_str(paragraph_word),
-            Some(line) => {
-                line.push(' ');
-                line.push_str(paragraph_word);
-            }
-            None => lines.push(paragraph_word.to_owned()),
-        }
-    }
-    lines
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use serde_saphyr::Location;
 
 use super::{
     Cause, Check, Kind, Library, Origin, PolicyEntry, Runbook, TrackRecord,
+    expr::Program,
     problem::{Problem, SourceFile, did_you_mean},
 };
 
@@ -98,10 +99,11 @@ impl Library {
                 problems.push(*problem);
             }
         }
-        if problems.is_empty() {
-            return Ok(library);
+        if !problems.is_empty() {
+            return Err(LoadError { unreadable: Vec::new(), problems });
         }
-        Err(LoadError { unreadable: Vec::new(), problems })
+        library.programs = library.checks.iter().filter_map(compiled).collect();
+        Ok(library)
     }
 
     fn add(&mut self, file: &Arc<SourceFile>) -> Result<(), Box<Problem>> {
@@ -157,6 +159,13 @@ impl Library {
             self.duplicates.push((key, earlier));
         }
     }
+}
+
+/// The condition of a check, compiled once. A check whose condition does not compile has none, so
+/// its answer is Unknown; lint says why.
+fn compiled((id, check): (&String, &Check)) -> Option<(String, Arc<Program>)> {
+    let program = Program::compile(&check.when.value).ok()?;
+    Some((id.clone(), Arc::new(program)))
 }
 
 /// Ids and titles of the embedded runbooks, read from their first lines: the command line needs

@@ -360,6 +360,8 @@ pub struct Library {
     pub causes: BTreeMap<String, Cause>,
     /// Thresholds by name.
     pub policy: BTreeMap<String, PolicyEntry>,
+    /// The conditions of the checks, compiled when they were loaded.
+    pub programs: BTreeMap<String, Arc<expr::Program>>,
     /// How often each cause was named rightly on labelled incidents.
     pub track_record: BTreeMap<String, TrackRecord>,
     /// The files read, in order of loading.

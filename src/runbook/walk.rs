@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Library, Next, Runbook,
-    expr::{Answer, Truth},
+    expr::{Answer, Names, Scope, Truth},
     rank::{Answers, NO_ANSWER},
 };
 
@@ -59,14 +59,8 @@ fn end(next: &Next) -> Option<End<'_>> {
 }
 
 /// Answers every check of a library.
-pub fn answer_all(library: &Library, names: &dyn super::expr::Names) -> Answers {
-    let scope = super::expr::Scope::default();
-    library
-        .checks
-        .values()
-        .filter_map(|check| {
-            let program = super::expr::Program::compile(&check.when.value).ok()?;
-            Some((check.id.value.clone(), program.evaluate(&scope, names)))
-        })
-        .collect()
+pub fn answer_all(library: &Library, names: &dyn Names) -> Answers {
+    let scope = Scope::default();
+    let programs = library.programs.iter();
+    programs.map(|(id, program)| (id.clone(), program.evaluate(&scope, names))).collect()
 }

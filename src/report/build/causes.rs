@@ -4,7 +4,7 @@ use crate::{
     report::{AnswerWord, CauseFound, Evidenced, Gap, Status},
     runbook::{
         Cause, Check, Item,
-        expr::{Answer, Program, Truth, signal_of},
+        expr::{Answer, Truth, signal_of},
         rank::{Answers, Outcome, Ranked},
     },
     signals,
@@ -157,7 +157,9 @@ pub(super) fn because(case: &Case<'_>, check: &Check, answer: &Answer) -> String
     if let Truth::Unknown(why) = &answer.truth {
         return reasons(why);
     }
-    let Ok(program) = Program::compile(&check.when.value) else { return String::new() };
+    let Some(program) = case.library.programs.get(&check.id.value) else {
+        return String::new();
+    };
     let mut parts: Vec<String> = Vec::new();
     for variable in program.variables() {
         let text = value_text(case, variable);

@@ -7,7 +7,7 @@ use crate::{
     report::{Coverage, Gap},
     runbook::{
         Check, Group,
-        expr::{Program, Truth, signal_of},
+        expr::{Truth, signal_of},
         rank::Answers,
     },
     signals::{self, MissingKind},
@@ -77,7 +77,7 @@ fn was_not_configured(truth: &Truth) -> bool {
 
 /// Whether the sources of a check were configured, requested or found.
 fn is_asked(case: &Case<'_>, check: &Check) -> bool {
-    let Ok(program) = Program::compile(&check.when.value) else { return false };
+    let Some(program) = case.library.programs.get(&check.id.value) else { return false };
     program
         .variables()
         .iter()

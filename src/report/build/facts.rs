@@ -6,7 +6,7 @@ use crate::{
         BaselineKind, CauseFound, Impact, ModelImpact, Number, OnsetTime, Part, ReadingRow,
         SeriesRow, Status, SymptomFound, TimelineEntry, WindowTimes,
     },
-    runbook::expr::{Program, signal_of},
+    runbook::expr::signal_of,
     signals::{self, Baseline, Estimate, Readings, Value, Windows},
     unit::Unit,
 };
@@ -190,8 +190,7 @@ pub(super) fn series(
     let mut names: Vec<String> = symptoms.iter().map(|symptom| symptom.signal.clone()).collect();
     let first = causes.first().filter(|cause| cause.status == Status::Supported);
     for evidenced in first.map_or(&[][..], |cause| &cause.in_favour) {
-        let check = case.library.checks.get(&evidenced.check);
-        let program = check.and_then(|check| Program::compile(&check.when.value).ok());
+        let program = case.library.programs.get(&evidenced.check);
         let variables = program.iter().flat_map(|program| program.variables());
         names.extend(variables.map(|variable| signal_of(variable).to_string()));
     }
