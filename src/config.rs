@@ -127,7 +127,7 @@ pub struct Environment {
     pub no_color: bool,
     /// `XDG_CONFIG_HOME`, else `~/.config`.
     pub config_home: Option<PathBuf>,
-    /// Columns of the terminal.
+    /// `COLUMNS`, else those of the terminal.
     pub columns: Option<usize>,
     /// Whether stdout is a terminal.
     pub terminal: bool,
@@ -143,7 +143,7 @@ impl Environment {
             api_key: var("DIAGNOSE_API_KEY").or_else(|| var("VLLM_API_KEY")).map(Secret),
             no_color: var("NO_COLOR").is_some(),
             config_home: var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home),
-            columns: terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)),
+            columns: var("COLUMNS").and_then(|text| text.parse().ok()).or_else(terminal_columns),
             terminal: std::io::stdout().is_terminal(),
         }
     }
@@ -156,6 +156,10 @@ impl Environment {
     fn own_dir(&self) -> Option<PathBuf> {
         self.config_home.as_ref().map(|home| home.join("diagnose"))
     }
+}
+
+fn terminal_columns() -> Option<usize> {
+    terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
 }
 
 /// Settings of a command that judges.

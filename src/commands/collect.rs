@@ -6,7 +6,9 @@ use super::{Failure, live, run::leave_out, write};
 use crate::{
     cli::CollectArgs,
     config::{self, Environment},
+    evidence::bundle::Bundle,
     exit::Exit,
+    sources,
 };
 
 /// Samples a live server and saves the bundle. A server that did not answer is evidence too, but
@@ -16,6 +18,8 @@ pub fn run(args: &CollectArgs, env: &Environment) -> anyhow::Result<Exit> {
     if args.output.exists() {
         return Err(occupied(&args.output).into());
     }
+    write::check_destination(&args.output)?;
+    Bundle::check_format(&args.output)?;
     let window = args.duration.or(window).unwrap_or(live::WINDOW);
     let mut gathered = live::sample(&settings, window, args.quiet)?;
     leave_out(&mut gathered.bundle, &settings.sources);
@@ -26,8 +30,24 @@ pub fn run(args: &CollectArgs, env: &Environment) -> anyhow::Result<Exit> {
         gathered.bundle.probes.len(),
         args.output.display()
     ));
-    let exit = if gathered.bundle.scrapes.is_empty() { Exit::Inconclusive } else { Exit::Clean };
+    let exit = match unusable(&gathered.bundle) {
+        None => Exit::Clean,
+        Some(why) => {
+            write::note(&format!("no vLLM metrics are in it: {why}"));
+            Exit::Inconclusive
+        }
+    };
     Ok(gathered.cut_short.unwrap_or(exit))
+}
+
+/// Why a bundle cannot be judged by its metrics.
+fn unusable(bundle: &Bundle) -> Option<String> {
+    let evidence = sources::read(bundle);
+    match evidence.source("metrics") {
+        Some(metrics) if metrics.status.answered() => None,
+        Some(metrics) => Some(metrics.detail.clone()),
+        None => Some("no /metrics page was read".into()),
+    }
 }
 
 /// Evidence is never overwritten.

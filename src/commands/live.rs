@@ -52,8 +52,9 @@ pub(super) fn sample(
             () = &mut stop => return Err(stopped(cut_short.get())),
             url = find(settings) => url?,
         };
-        let bar = progress_bar(quiet);
         let live = live(settings, url, window);
+        vllm::check(&live).map_err(unusable)?;
+        let bar = progress_bar(quiet);
         let bundle = vllm::sample(&live, stop, &mut |progress| show(&bar, &progress)).await;
         bar.finish_and_clear();
         Ok(bundle)
@@ -98,6 +99,16 @@ fn no_server(tried: &[Tried]) -> Failure {
         next: "--url http://HOST:PORT for a server elsewhere, or --replay PATH for a recording"
             .into(),
         exit: Exit::Inconclusive,
+    }
+}
+
+/// A target or a key that no request can be made with is a mistake of the command line.
+fn unusable(why: String) -> Failure {
+    Failure {
+        tried: "reach the server as asked".into(),
+        happened: why,
+        next: "`diagnose config check` shows what is in force".into(),
+        exit: Exit::Failed,
     }
 }
 

@@ -1,5 +1,7 @@
 //! `diagnose <runbook>` and `diagnose sweep`: evidence in, verdict out.
 
+use std::time::Duration;
+
 use super::{
     Failure,
     live::{self, Gathered},
@@ -9,7 +11,7 @@ use crate::{
     cli::{At, Format, RunArgs, Source},
     config::{self, Environment, Settings},
     evidence::{
-        Evidence, SourceState, SourceStatus,
+        Evidence, SourceState, SourceStatus, Span,
         bundle::{Bundle, Limits},
     },
     exit::{self, Exit},
@@ -55,9 +57,10 @@ pub fn run(scope: &Scope, args: &RunArgs, env: &Environment) -> anyhow::Result<E
     let settings = config::settings(args, env)?;
     let library = sound_library(&settings)?;
     let runbook = find_runbook(scope, &library)?;
+    settings.output.as_deref().map_or(Ok(()), write::check_destination)?;
     let gathered = gather(&settings)?;
     let evidence = sources::read(&gathered.bundle);
-    let ask = ask(&settings, &evidence);
+    let ask = ask(&settings, &evidence)?;
     let windows = signals::onset::windows(&evidence, &ask);
     let readings = signals::read_all(&evidence, &windows);
     let report = build(&Case {
@@ -118,17 +121,31 @@ fn find_runbook<'a>(scope: &Scope, library: &'a Library) -> anyhow::Result<Optio
     .into())
 }
 
-fn ask(settings: &Settings, evidence: &Evidence) -> Ask {
+fn ask(settings: &Settings, evidence: &Evidence) -> Result<Ask, Failure> {
     if settings.replay.is_empty() {
-        return Ask::default();
+        return Ok(Ask::default());
     }
-    Ask {
-        at: settings.at.map(|at| match at {
-            At::Time(time) => time,
-            At::BeforeEnd(seconds) => evidence.span.to - seconds,
-        }),
-        window: settings.window.map(|window| window.as_secs_f64()),
-        baseline: settings.baseline.map(|baseline| baseline.as_secs_f64()),
+    let at = settings.at.map(|at| match at {
+        At::Time(time) => time,
+        At::BeforeEnd(seconds) => evidence.span.to - seconds,
+    });
+    if at.is_some_and(|at| !evidence.span.contains(at)) {
+        return Err(outside(evidence.span));
+    }
+    let seconds = |duration: Duration| duration.as_secs_f64();
+    Ok(Ask { at, window: settings.window.map(seconds), baseline: settings.baseline.map(seconds) })
+}
+
+/// A moment that nothing was recorded at cannot be judged.
+fn outside(span: Span) -> Failure {
+    let shown = |at: f64| {
+        jiff::Timestamp::from_second(at as i64).map_or("?".into(), |stamp| stamp.to_string())
+    };
+    Failure {
+        tried: "judge the time of --at".into(),
+        happened: format!("the recording goes from {} to {}", shown(span.from), shown(span.to)),
+        next: "an --at in between, or e.g. --at -1m before its end".into(),
+        exit: Exit::Failed,
     }
 }
 
@@ -151,6 +168,8 @@ pub(super) fn leave_out(bundle: &mut Bundle, keep: &[Source]) {
             return;
         }
         clear(bundle);
+        bundle.meta.sources.retain(|status| status.id != id);
+        bundle.notes.retain(|status| status.id != id);
         bundle.notes.push(SourceStatus {
             id: id.into(),
             status: SourceState::NotConfigured,
@@ -184,11 +203,15 @@ mod tests {
     #[test]
     fn what_is_left_out_is_gone_and_said() {
         let mut bundle = Bundle { log: Some(b"x".to_vec()), ..Bundle::default() };
+        let (id, detail) = ("probes".into(), "they failed".into());
+        let failed = SourceStatus { id, status: SourceState::TimedOut, detail, took_ms: None };
+        bundle.meta.sources.push(failed);
         bundle.scrapes.insert(1, Vec::new());
         leave_out(&mut bundle, &[Source::Metrics]);
         assert!(bundle.log.is_none() && bundle.scrapes.len() == 1);
         let said: Vec<_> = bundle.notes.iter().map(|note| note.id.as_str()).collect();
         assert_eq!(said, ["probes", "log"]);
+        assert!(bundle.meta.sources.is_empty(), "how it failed is no answer to what was asked");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::write;
 use crate::{
     cli::{RunArgs, Source},
     config::{self, Environment, Settings},
+    evidence::bundle::url_without_credentials,
     exit::Exit,
     runbook::Library,
 };
@@ -34,7 +35,12 @@ fn table(settings: &Settings, library: &Library) -> String {
     });
     let rows = [
         ("settings file", path(&settings.file)),
-        ("url", live.url.clone().unwrap_or_else(|| "looked for on this host".into())),
+        (
+            "url",
+            live.url
+                .as_deref()
+                .map_or_else(|| "looked for on this host".into(), url_without_credentials),
+        ),
         ("timeout", seconds(live.timeout)),
         ("window (live)", seconds(window)),
         ("api key", if live.api_key.is_some() { "set (hidden)" } else { "none" }.into()),

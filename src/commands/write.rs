@@ -1,11 +1,15 @@
 //! The one writer: results to stdout or a file, everything else to stderr.
 
 use std::{
+    fs::{OpenOptions, Permissions},
     io::{self, ErrorKind, Write},
     path::Path,
 };
 
 use anyhow::Context;
+
+use super::Failure;
+use crate::exit::Exit;
 
 /// Writes a result to stdout. A reader that went away (`| head`) is no error.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
@@ -26,25 +30,59 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Refuses a destination that cannot be written, before anything is gathered for it.
+pub(crate) fn check_destination(path: &Path) -> Result<(), Failure> {
+    let refused = |happened: String| Failure {
+        tried: format!("write {}", path.display()),
+        happened,
+        next: "another --output".into(),
+        exit: Exit::Failed,
+    };
+    let folder = parent(path);
+    match folder.is_dir() {
+        _ if path.is_dir() => Err(refused("it is a folder".into())),
+        false => Err(refused(format!("there is no folder {}", folder.display()))),
+        true => Ok(()),
+    }
+}
+
 /// Writes a file: all of it or nothing, also when the disk is full or the process is killed.
+/// Links, modes, pipes and devices stay what they are.
 pub(crate) fn file(path: &Path, text: &str) -> anyhow::Result<()> {
-    replace(path, text)
+    let newline = if text.ends_with('\n') { "" } else { "\n" };
+    let text = format!("{text}{newline}");
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let written = match target.metadata() {
+        Ok(there) if !there.is_file() => stream_into(&target, &text),
+        Ok(there) => replace(&target, &text, Some(there.permissions())),
+        Err(_) => replace(&target, &text, None),
+    };
+    written
         .with_context(|| format!("failed to write {}; nothing was changed there", path.display()))
 }
 
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+/// A pipe or a device has nothing to keep whole, and must not be replaced.
+fn stream_into(path: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())
+}
+
+fn replace(path: &Path, text: &str, mode: Option<Permissions>) -> io::Result<()> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut temporary = builder.tempfile_in(parent.unwrap_or(Path::new(".")))?;
+    let mut temporary = builder.tempfile_in(parent(path))?;
     temporary.write_all(text.as_bytes())?;
-    if !text.ends_with('\n') {
-        temporary.write_all(b"\n")?;
+    if let Some(mode) = mode {
+        temporary.as_file().set_permissions(mode)?;
     }
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// The folder that a path lies in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -63,8 +101,33 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_named() {
-        let error = file(Path::new("/no/such/dir/report.md"), "x").unwrap_err();
+    fn a_destination_that_cannot_be_written_is_named() {
+        let path = Path::new("/no/such/dir/report.md");
+        let error = file(path, "x").unwrap_err();
         assert!(error.to_string().contains("/no/such/dir/report.md"), "{error}");
+        let refused = check_destination(path).unwrap_err().to_string();
+        assert!(refused.contains("there is no folder /no/such/dir"), "{refused}");
+        assert!(check_destination(Path::new("/")).unwrap_err().happened.contains("a folder"));
+        check_destination(Path::new("report.md")).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "looks at what was written")]
+    fn links_modes_and_devices_stay_what_they_are() {
+        use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real.md"), dir.path().join("link.md"));
+        std::fs::write(&real, "old").unwrap();
+        std::fs::set_permissions(&real, Permissions::from_mode(0o640)).unwrap();
+        symlink(&real, &link).unwrap();
+        file(&link, "new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read_to_string(&real).unwrap(), "new\n");
+        assert_eq!(real.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+        let null = dir.path().join("null");
+        symlink("/dev/null", &null).unwrap();
+        file(&null, "x").unwrap();
+        assert!(Path::new("/dev/null").metadata().unwrap().file_type().is_char_device());
     }
 }

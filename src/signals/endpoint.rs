@@ -1,7 +1,7 @@
 //! The HTTP boundary and the process: refusals, aborts, outages, restarts.
 
 use crate::{
-    evidence::{AccessLine, EventKind, Probe, Series},
+    evidence::{AccessLine, EventKind, Probe, ProbeRound, Series, Span},
     stats,
     unit::Unit,
 };
@@ -80,9 +80,10 @@ pub(super) static SIGNALS: &[Signal] = &[
     Signal {
         name: "probe_failure_ratio",
         unit: Unit::Ratio,
-        about: "Share of probe rounds in which /health or /metrics failed.",
-        doc: "A failure is a status of 500 or more, or no answer where one came before. A 200 says \
-              little: a wedged engine answers every endpoint.",
+        about: "Share of probe rounds in which the server did not answer.",
+        doc: "From /health, or from /metrics where /health tells nothing: a status of 500 or more, \
+              or no answer where one came before. Refused credentials, a wrong path, a redirect \
+              or a bad name are no outage. A 200 says little: a wedged engine answers too.",
         source: "probes",
         families: &[],
         derive: Derive::Span(probe_failures),
@@ -90,8 +91,8 @@ pub(super) static SIGNALS: &[Signal] = &[
     Signal {
         name: "probe_failing_at_end",
         unit: Unit::Flag,
-        about: "Whether /health or /metrics failed in the last two probe rounds.",
-        doc: "With one round, in that one.",
+        about: "Whether the server did not answer in the last two probe rounds.",
+        doc: "With one round in all, in that one. What counts stands at probe_failure_ratio.",
         source: "probes",
         families: &[],
         derive: Derive::Span(failing_at_end),
@@ -114,6 +115,18 @@ pub(super) static SIGNALS: &[Signal] = &[
         source: "probes",
         families: &[],
         derive: Derive::Span(scrape_time),
+    },
+    Signal {
+        name: "client_gap_seconds",
+        unit: Unit::Seconds,
+        about: "Client time to first token minus the server's own mean.",
+        doc: "What network, proxy and tokenizer cost: the median time until the first token of \
+              the completions that --probe sends, less ttft_mean_seconds over the same window, \
+              which those completions are part of. Other requests with long prompts make it too \
+              small.",
+        source: "probes",
+        families: &["ttft"],
+        derive: Derive::Span(client_gap),
     },
     Signal {
         name: "frozen_tokens_seconds",
@@ -220,29 +233,35 @@ fn code_share(frame: &Frame<'_>, codes: &[u16]) -> Value {
         .ok_or_else(|| Missing::no_samples("access line with a time"))
 }
 
-fn probes<'a>(frame: &'a Frame<'_>, path: &'a str) -> Result<Vec<&'a Probe>, Missing> {
-    let span = frame.view.span();
-    let rounds: Vec<_> = frame
-        .evidence
-        .probes
-        .iter()
-        .filter(|round| span.contains(round.at))
-        .filter_map(|round| round.paths.get(path))
-        .collect();
-    if frame.evidence.probes.is_empty() {
+/// The probe rounds of a span that asked for one of `paths`.
+fn rounds<'a>(
+    frame: &Frame<'a>,
+    span: Span,
+    paths: &[&str],
+) -> Result<Vec<&'a ProbeRound>, Missing> {
+    let all = &frame.evidence.probes;
+    if all.is_empty() {
         let why = "no probe of the server was recorded";
         return Err(Missing::new(MissingKind::NotConfigured, why));
     }
-    if rounds.is_empty() {
-        return Err(Missing::no_samples("probe round"));
-    }
-    Ok(rounds)
+    let asked = |round: &&ProbeRound| paths.iter().any(|path| round.paths.contains_key(*path));
+    let rounds: Vec<_> = all.iter().filter(|round| span.contains(round.at)).filter(asked).collect();
+    if rounds.is_empty() { Err(Missing::no_samples("probe round")) } else { Ok(rounds) }
 }
 
-/// A server error, or no answer at all. A 401 or 404 is an answer: it comes from something that
-/// works, though perhaps not from vLLM.
-fn failed(probe: &Probe) -> bool {
-    probe.status.is_none_or(|status| status >= 500)
+/// Errors that tell of the address, the way there or the page, and not of the server's life.
+const NO_OUTAGE: [&str; 8] =
+    ["dns", "unreachable", "tls", "redirect", "too large", "truncated", "not http", "not metrics"];
+
+/// Whether a probe shows that the server is down, or that it is up; `None` where it tells neither.
+fn is_down(probe: &Probe) -> Option<bool> {
+    match (probe.status, probe.error.as_deref()) {
+        (Some(500..), _) => Some(true),
+        (Some(200), _) => Some(false),
+        (Some(_), _) => None,
+        (None, Some(error)) if NO_OUTAGE.contains(&error) => None,
+        (None, error) => error.map(|_| true),
+    }
 }
 
 /// Whether anything ever answered. If not, the address may be wrong and says nothing of a server.
@@ -257,32 +276,28 @@ fn ever_answered(frame: &Frame<'_>) -> Result<(), Missing> {
     Err(Missing::new(MissingKind::SourceFailed, why))
 }
 
-/// One entry a round: whether /health or /metrics failed.
-fn failures(frame: &Frame<'_>) -> Result<Vec<bool>, Missing> {
+/// One entry a round that tells: whether the server was down. /health knows, and /metrics stands
+/// in for it.
+fn failures(frame: &Frame<'_>, span: Span) -> Result<Vec<bool>, Missing> {
+    let paths = ["/health", "/metrics"];
+    let rounds = rounds(frame, span, &paths)?;
     ever_answered(frame)?;
-    let health = probes(frame, "/health");
-    let metrics = probes(frame, "/metrics");
-    match (health, metrics) {
-        (Ok(health), Ok(metrics)) => Ok(health
-            .iter()
-            .zip(metrics.iter())
-            .map(|(health, metrics)| failed(health) || failed(metrics))
-            .collect()),
-        (Ok(only), Err(_)) | (Err(_), Ok(only)) => {
-            Ok(only.iter().map(|probe| failed(probe)).collect())
-        }
-        (Err(missing), Err(_)) => Err(missing),
-    }
+    let down = |round: &ProbeRound| paths.iter().find_map(|path| is_down(round.paths.get(*path)?));
+    let known: Vec<bool> = rounds.into_iter().filter_map(down).collect();
+    let silent = || Missing::no_samples("probe that tells whether the server lives");
+    if known.is_empty() { Err(silent()) } else { Ok(known) }
 }
 
 fn probe_failures(frame: &Frame<'_>) -> Value {
-    let rounds = failures(frame)?;
+    let rounds = failures(frame, frame.view.span())?;
     let bad = rounds.iter().filter(|&&failed| failed).count();
     Ok(Estimate::exact(bad as f64 / rounds.len() as f64, None))
 }
 
 fn failing_at_end(frame: &Frame<'_>) -> Value {
-    let rounds = failures(frame)?;
+    // A window that begins with the first failure holds it alone, and one failure proves little.
+    let until_end = Span { from: frame.evidence.span.from, ..frame.view.span() };
+    let rounds = failures(frame, until_end)?;
     let last = &rounds[rounds.len().saturating_sub(2)..];
     Ok(Estimate::exact(f64::from(u8::from(last.iter().all(|&failed| failed))), None))
 }
@@ -299,7 +314,9 @@ fn staleness(frame: &Frame<'_>) -> Value {
 }
 
 fn scrape_time(frame: &Frame<'_>) -> Value {
-    let times: Vec<f64> = probes(frame, "/metrics")?.iter().filter_map(|probe| probe.ms).collect();
+    let rounds = rounds(frame, frame.view.span(), &["/metrics"])?;
+    let times: Vec<f64> =
+        rounds.iter().filter_map(|round| round.paths.get("/metrics")?.ms).collect();
     let median = stats::median(&times).ok_or_else(|| Missing::no_samples("timed scrape"))? / 1e3;
     let distances: Vec<f64> = times.iter().map(|ms| (ms / 1e3 - median).abs()).collect();
     // 1.4826 makes the median absolute deviation a standard deviation for normal errors, and 1.253
@@ -307,6 +324,30 @@ fn scrape_time(frame: &Frame<'_>) -> Value {
     let deviation = 1.4826 * stats::median(&distances).unwrap_or(0.0);
     let n = times.len() as f64;
     Ok(Estimate { n: None, ..Estimate::with_error(median, 1.253 * deviation / n.sqrt(), n) })
+}
+
+fn client_gap(frame: &Frame<'_>) -> Value {
+    let sent = |round: &ProbeRound| round.paths.contains_key("completion");
+    if !frame.evidence.probes.iter().any(sent) {
+        let why = "no completion was sent: sample the live server with --probe";
+        return Err(Missing::new(MissingKind::NotConfigured, why));
+    }
+    let rounds = rounds(frame, frame.view.span(), &["completion"])?;
+    let probes = rounds.iter().filter_map(|round| round.paths.get("completion"));
+    let answered = |probe: &&Probe| probe.status == Some(200) && probe.error.is_none();
+    let times: Vec<f64> = probes.filter(answered).filter_map(|probe| probe.ms).collect();
+    let failed = || Missing::new(MissingKind::SourceFailed, "no completion came to a first token");
+    let client = stats::median(&times).ok_or_else(failed)? / 1e3;
+    let fastest = times.iter().copied().fold(f64::INFINITY, f64::min) / 1e3;
+    let slowest = times.iter().copied().fold(0.0, f64::max) / 1e3;
+    let server = frame.mean("ttft")?;
+    Ok(Estimate {
+        point: client - server.point,
+        lo: fastest - server.point,
+        hi: slowest - server.point,
+        n: None,
+        bucket: false,
+    })
 }
 
 fn frozen(frame: &Frame<'_>) -> Value {

@@ -26,7 +26,9 @@ pub fn windows(evidence: &Evidence, ask: &Ask) -> Windows {
     let history = Span { from: evidence.span.from, to: end };
     let onset = detect(evidence, history);
     let from = match (ask.window, &onset) {
-        (Some(window), _) => (end - window).max(history.from),
+        // What was before the onset would water down what came after.
+        (Some(window), Some(found)) => (end - window).max(found.upper),
+        (Some(window), None) => (end - window).max(history.from),
         (None, Some(found)) => found.upper,
         (None, None) => history.from,
     };

@@ -14,6 +14,8 @@ use reqwest::{Certificate, Method, RequestBuilder, Response, Url};
 use failure::{Astray, failure, root};
 pub use failure::{Failure, FailureKind};
 
+use crate::evidence::bundle;
+
 /// Redirects followed on one request.
 const MAX_REDIRECTS: usize = 3;
 
@@ -53,6 +55,7 @@ pub struct Client {
     inner: reqwest::Client,
     base: Url,
     options: Options,
+    secrets: Vec<String>,
 }
 
 /// A whole answer.
@@ -70,7 +73,7 @@ pub struct Answer {
 /// server's own pages is cut off.
 pub fn parse_target(text: &str) -> Result<Url, String> {
     let text = text.trim();
-    let shown = crate::evidence::bundle::url_without_credentials(text);
+    let shown = bundle::url_without_credentials(text);
     let bare = !text.contains("://");
     let full = if bare { format!("http://{text}") } else { text.to_owned() };
     let mut url = Url::parse(&full).map_err(|error| {
@@ -122,6 +125,7 @@ impl Client {
             let _ = base.set_username("");
             let _ = base.set_password(None);
         }
+        let secrets = secrets(&base, options.api_key.as_deref());
         // A connection kept alive may be closed by the server just as it is used again, which
         // would read as a failure of the server.
         let mut builder = reqwest::Client::builder()
@@ -144,7 +148,7 @@ impl Client {
         let inner = builder.build().map_err(|error| {
             format!("no HTTPS client can be set up ({}); try --insecure", root(&error))
         })?;
-        Ok(Self { inner, base, options })
+        Ok(Self { inner, base, options, secrets })
     }
 
     /// The URL of a path, without credentials.
@@ -225,6 +229,13 @@ impl Client {
         .map(|((status, body), ms)| Answer { status, body, ms })
     }
 
+    /// A body as it may be kept: servers and proxies repeat the key that they refuse, and it must
+    /// not come into evidence that way.
+    pub fn text(&self, body: &[u8]) -> String {
+        let text = String::from_utf8_lossy(body).into_owned();
+        self.secrets.iter().fold(text, |text, secret| text.replace(secret, bundle::HIDDEN))
+    }
+
     async fn within<T>(
         &self,
         timeout: Duration,
@@ -257,6 +268,15 @@ async fn read_body(answer: &mut Response, bound: usize) -> Result<Vec<u8>, (Fail
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// Dummies such as `EMPTY` are no secret, and stand in harmless places.
+const SHORTEST_SECRET: usize = 6;
+
+/// The key and the password, as they stand in requests.
+fn secrets(base: &Url, key: Option<&str>) -> Vec<String> {
+    let all = [key, base.password()].into_iter().flatten();
+    all.filter(|secret| secret.len() >= SHORTEST_SECRET).map(Into::into).collect()
 }
 
 fn authorities(files: &[PathBuf]) -> Result<Vec<Certificate>, String> {

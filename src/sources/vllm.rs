@@ -95,6 +95,12 @@ pub enum Progress {
     },
 }
 
+/// Whether requests can be made at all: the target is a URL, the key fits a header, certificates
+/// can be read.
+pub fn check(live: &Live) -> Result<(), String> {
+    Client::new(&live.url, &live.http).map(drop)
+}
+
 /// Samples a server for its window, or until `stop` is done: what was gathered until then is kept.
 /// Nothing here fails: a server that does not answer is evidence too.
 pub async fn sample(
@@ -198,8 +204,11 @@ impl Sampler {
             if of <= 2 && self.nothing_is_there() {
                 return;
             }
+            // Between two scrapes, so that the server's own histograms count them too.
+            if index == 0 {
+                self.complete(live.probe.min(3), progress).await;
+            }
         }
-        self.complete(live.probe.min(3), progress).await;
     }
 
     /// Whether no request of any round found anything to connect to.
@@ -231,7 +240,7 @@ impl Sampler {
 
     fn keep(&mut self, at: u64, path: &'static str, mut outcome: Outcome) {
         let is_page = path == "/metrics" && status::is_page(&outcome);
-        let mut probe = probe_of(&outcome, !is_page);
+        let mut probe = probe_of(&self.client, &outcome, !is_page);
         if let Ok(answer) = &mut outcome {
             let start = answer.body[..answer.body.len().min(status::START)].to_vec();
             let body = std::mem::replace(&mut answer.body, start);
@@ -307,10 +316,11 @@ fn server_args(client: &Client) -> Vec<String> {
     found.map(|server| bundle::args_without_secrets(&server.args)).unwrap_or_default()
 }
 
-fn probe_of(outcome: &Outcome, with_body: bool) -> Probe {
+fn probe_of(client: &Client, outcome: &Outcome, with_body: bool) -> Probe {
     match outcome {
         Ok(answer) => {
-            let text = with_body.then(|| String::from_utf8_lossy(&answer.body));
+            let start = &answer.body[..answer.body.len().min(PROBE_BYTES)];
+            let text = with_body.then(|| client.text(start));
             Probe {
                 status: Some(answer.status),
                 error: None,

@@ -107,8 +107,8 @@ fn unsafe_entry(name: &str, kind: EntryType) -> Option<&'static str> {
 
 /// The one recording in an archive. A folder with only a `meta.json` is no recording.
 fn choose(path: &Path, roots: BTreeMap<String, Collector>) -> Result<Collector, BundleError> {
-    let mut held: Vec<(String, Collector)> =
-        roots.into_iter().filter(|(_, collector)| !collector.is_empty()).collect();
+    let (mut held, lost): (Vec<_>, Vec<_>) =
+        roots.into_iter().partition(|(_, collector)| !collector.is_empty());
     if held.iter().any(|(root, _)| is_capture(root)) {
         held.retain(|(root, _)| is_capture(root));
     }
@@ -116,7 +116,8 @@ fn choose(path: &Path, roots: BTreeMap<String, Collector>) -> Result<Collector, 
         let roots: Vec<String> = held.into_iter().map(|(root, _)| format!("{root}/")).collect();
         return Err(BundleError::Several { path: path.into(), roots: roots.join(", ") });
     }
-    Ok(held.pop().map(|(_, collector)| collector).unwrap_or_default())
+    // Where nothing can be judged, what was lost says why.
+    Ok(held.pop().or(lost.into_iter().next()).map(|(_, collector)| collector).unwrap_or_default())
 }
 
 fn is_capture(root: &str) -> bool {

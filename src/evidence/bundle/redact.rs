@@ -2,7 +2,8 @@
 
 use memchr::memmem;
 
-const HIDDEN: &str = "***";
+/// Stands in place of a secret.
+pub const HIDDEN: &str = "***";
 
 /// Names under which they stand in logs.
 const SECRET_NAMES: [&str; 3] = ["api_key", "hf_token", "ssl_keyfile_password"];
@@ -11,14 +12,16 @@ const SECRET_NAMES: [&str; 3] = ["api_key", "hf_token", "ssl_keyfile_password"];
 const SECRET_FLAGS: [&str; 4] =
     ["--api-key", "--hf-token", "--admin-api-key", "--ssl-keyfile-password"];
 
-/// The URL with `***` in place of a user name and password.
+/// The URL with `***` in place of a user name and password, and without its query, which may hold
+/// a key too.
 pub fn url_without_credentials(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + 3);
     let (scheme, rest) = url.split_at(start);
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+    let end = rest.find('/').unwrap_or(rest.len());
     match rest[..end].rfind('@') {
         Some(at) => format!("{scheme}{HIDDEN}{}", &rest[at..]),
-        None => url.to_owned(),
+        None => format!("{scheme}{rest}"),
     }
 }
 
@@ -81,6 +84,7 @@ mod tests {
         assert_eq!(url_without_credentials("http://u:p@w@h:1/x@y"), "http://***@h:1/x@y");
         assert_eq!(url_without_credentials("u:p@h:1"), "***@h:1");
         assert_eq!(url_without_credentials("http://h/a@b"), "http://h/a@b");
+        assert_eq!(url_without_credentials("http://h:1/x?api_key=k#k"), "http://h:1/x");
     }
 
     #[test]

@@ -16,19 +16,25 @@ impl Bundle {
     /// Writes the bundle as `.tar.zst` or as a folder, by the name of `path`. Keys in the target,
     /// in the server's flags and in its log are replaced by `***`.
     pub fn save(&self, path: &Path) -> Result<(), BundleError> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let known = [".tar", ".gz", ".tgz", ".zip", ".zst", ".prom", ".json"];
-        if name.ends_with(".tar.zst") {
+        Self::check_format(path)?;
+        if is_archive(path) {
             return self.save_archive(path).map_err(|error| write_error(path, error));
-        }
-        if known.iter().any(|suffix| name.ends_with(suffix)) {
-            return Err(BundleError::Format { path: path.into() });
         }
         let empty = fs::read_dir(path).map(|mut entries| entries.next().is_none());
         if path.exists() && !empty.unwrap_or(false) {
             return Err(BundleError::Taken { path: path.into() });
         }
         self.save_folder(path).map_err(|error| write_error(path, error))
+    }
+
+    /// Refuses a name that asks for a format which [`Self::save`] does not write.
+    pub fn check_format(path: &Path) -> Result<(), BundleError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let known = [".tar", ".gz", ".tgz", ".zip", ".zst", ".prom", ".json"];
+        if !is_archive(path) && known.iter().any(|suffix| name.ends_with(suffix)) {
+            return Err(BundleError::Format { path: path.into() });
+        }
+        Ok(())
     }
 
     fn save_archive(&self, path: &Path) -> io::Result<()> {
@@ -84,6 +90,10 @@ impl Bundle {
         files.extend(log.map(|log| ("server.log".to_owned(), log)));
         Ok(files)
     }
+}
+
+fn is_archive(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".tar.zst"))
 }
 
 fn write_error(path: &Path, source: io::Error) -> BundleError {

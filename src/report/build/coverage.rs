@@ -31,8 +31,9 @@ pub(super) fn of(case: &Case<'_>, answers: &Answers) -> Coverage {
         if !is_asked(case, check) {
             continue;
         }
-        coverage.asked += 1;
-        match answers.get(&check.id.value).map(|answer| &answer.truth) {
+        let truth = answers.get(&check.id.value).map(|answer| &answer.truth);
+        coverage.asked += u32::from(!truth.is_some_and(was_not_configured));
+        match truth {
             Some(Truth::Yes | Truth::No) => coverage.answered += 1,
             Some(Truth::Unknown(why)) if says_nothing_changed(why) => coverage.answered += 1,
             Some(Truth::Unknown(why)) => {
@@ -66,6 +67,12 @@ fn listed(names: &BTreeSet<String>) -> String {
 /// A check of change is answered by a recorded history in which nothing changed.
 fn says_nothing_changed(why: &BTreeMap<String, signals::Missing>) -> bool {
     !why.is_empty() && why.values().all(|missing| missing.kind == MissingKind::NoOnset)
+}
+
+/// Nobody asked for what a check rests on, though its source was read otherwise.
+fn was_not_configured(truth: &Truth) -> bool {
+    let Truth::Unknown(why) = truth else { return false };
+    why.values().any(|missing| missing.kind == MissingKind::NotConfigured)
 }
 
 /// Whether the sources of a check were configured, requested or found.

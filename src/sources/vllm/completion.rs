@@ -40,7 +40,7 @@ async fn ask(client: &Client, path: &str, json: &Value) -> Probe {
     match client.post_until(path, json, patience, has_token).await {
         Ok(answer) => {
             let is_stream = answer.status == 200 && has_token(&answer.body);
-            let text = String::from_utf8_lossy(&answer.body);
+            let text = client.text(&answer.body);
             Probe {
                 status: Some(answer.status),
                 error: (answer.status == 200 && !is_stream).then(|| "no token".into()),

@@ -1,0 +1,111 @@
+//! Taking a source away may cost an answer, but never gives a wrong one.
+#![allow(missing_docs, dead_code, clippy::unwrap_used)]
+
+#[path = "support/judge.rs"]
+mod judging;
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use diagnose::{
+    evidence::bundle::Bundle,
+    report::{Report, Status, Verdict},
+    runbook::Library,
+};
+use judging::{Recording, judge, recordings, supported};
+
+type TakeAway = fn(&mut Bundle);
+
+/// The sources of a recording, with how each is taken away.
+const SOURCES: [(&str, TakeAway); 3] = [
+    ("log", |bundle| bundle.log = None),
+    ("probes", |bundle| bundle.probes.clear()),
+    ("metrics", |bundle| bundle.scrapes.clear()),
+];
+
+fn ids(report: &Report, status: Status) -> BTreeSet<String> {
+    let causes = report.causes.iter().filter(|cause| cause.status == status);
+    causes.map(|cause| cause.id.clone()).collect()
+}
+
+/// A recording, its whole report, and the report without each source.
+type Reports = (Recording, Report, Vec<(&'static str, Report)>);
+
+/// All of them, judged once for all tests.
+static REPORTS: LazyLock<Vec<Reports>> = LazyLock::new(|| {
+    let library = Library::embedded().unwrap();
+    let without = |recording: &Recording, take_away: TakeAway| {
+        let mut bundle = recording.bundle.clone();
+        take_away(&mut bundle);
+        judge(&library, &bundle, None)
+    };
+    let reports = |recording: Recording| {
+        let whole = judge(&library, &recording.bundle, None);
+        let parts = SOURCES.map(|(source, take_away)| (source, without(&recording, take_away)));
+        (recording, whole, parts.into())
+    };
+    recordings().into_iter().map(reports).collect()
+});
+
+/// Calls `look` with each recording, its whole report, a source, and the report without it.
+fn without_each(look: impl Fn(&Recording, &Report, &str, &Report)) {
+    for (recording, whole, parts) in REPORTS.iter() {
+        parts.iter().for_each(|(source, part)| look(recording, whole, source, part));
+    }
+}
+
+#[test]
+fn an_incident_never_becomes_healthy() {
+    without_each(|recording, _, source, part| {
+        let incident = !recording.causes.is_empty();
+        let said = (&recording.name, source, part.verdict);
+        assert!(!(incident && part.verdict == Verdict::Healthy), "{said:?}");
+    });
+}
+
+#[test]
+fn a_healthy_server_never_becomes_an_incident() {
+    without_each(|recording, _, source, part| {
+        let wrong = matches!(part.verdict, Verdict::Degraded | Verdict::Critical);
+        let said = (&recording.name, source, part.verdict);
+        assert!(!(recording.causes.is_empty() && wrong), "{said:?}");
+    });
+}
+
+#[test]
+fn without_the_metrics_nothing_is_sure() {
+    without_each(|recording, _, source, part| {
+        let inconclusive = part.verdict == Verdict::Inconclusive && supported(part).is_empty();
+        assert!(source != "metrics" || inconclusive, "{}", recording.name);
+    });
+}
+
+#[test]
+fn no_wrong_cause_takes_the_place_of_one_that_lost_its_source() {
+    without_each(|recording, _, source, part| {
+        for cause in supported(part) {
+            let said = (&recording.name, source, &cause.id);
+            assert!(recording.accepts(&cause.id), "{said:?} {}", cause.probability);
+        }
+    });
+}
+
+/// Without the metrics no symptom can be examined, and what the log alone proves counts as refuted
+/// all the same.
+const GATE_UNKNOWN: (&str, &str) = ("bad-requests", "metrics");
+
+#[test]
+fn a_missing_source_refutes_no_cause_that_is_true() {
+    without_each(|recording, whole, source, part| {
+        if (recording.name.as_str(), source) == GATE_UNKNOWN {
+            return;
+        }
+        let before = ids(whole, Status::Refuted);
+        let grown: BTreeSet<String> =
+            ids(part, Status::Refuted).difference(&before).cloned().collect();
+        let wrong: Vec<_> = grown.iter().filter(|cause| recording.accepts(cause)).collect();
+        assert!(wrong.is_empty(), "{} without {source}: {wrong:?}", recording.name);
+        // The whole time is judged without the metrics, so the log may then say a firmer no.
+        assert!(source == "metrics" || grown.is_empty(), "{} -{source}: {grown:?}", recording.name);
+    });
+}
