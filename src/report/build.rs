@@ -12,7 +12,7 @@ use crate::{
     runbook::{
         Library, Runbook, Severity,
         expr::Facts,
-        rank::{self, Answers},
+        rank::{self, Answers, Gate},
         walk,
     },
     signals::{Baseline, Readings, Windows, families},
@@ -44,7 +44,7 @@ pub fn build(case: &Case<'_>) -> Report {
     let names = Facts { readings: case.readings, policy: &case.library.policy };
     let answers = walk::answer_all(case.library, &names);
     let symptoms = symptoms::found(case, &answers);
-    let gate = symptoms.iter().any(|symptom| symptom.severity > Severity::Info);
+    let gate = symptoms::gate(case, &answers, &symptoms);
     let scope = scope(case.runbook);
     let ranked = rank::rank(case.library, &answers, gate, &scope);
     let causes = causes::found(case, &answers, &ranked);
@@ -61,7 +61,7 @@ pub fn build(case: &Case<'_>) -> Report {
         coverage,
         window: facts::window(case.windows),
         onset: facts::onset(case.windows),
-        impact: if gate { facts::impact(case) } else { None },
+        impact: if gate == Gate::Open { facts::impact(case) } else { None },
         path: path(case, &answers),
         timeline: facts::timeline(case),
         decomposition: facts::decomposition(case.readings),

@@ -95,18 +95,30 @@ impl Cause {
     }
 }
 
-/// Ranks the causes of `scope` (all when empty). `gate` says whether a symptom holds; without one
-/// no cause is supported.
+/// Whether a symptom holds, without which no cause is supported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// A symptom holds.
+    Open,
+    /// No symptom holds.
+    Shut,
+    /// None is seen to hold, but some could not be looked at.
+    Unknown,
+}
+
+/// Ranks the causes of `scope` (all when empty).
 pub fn rank<'a>(
     library: &'a Library,
     answers: &Answers,
-    gate: bool,
+    gate: Gate,
     scope: &BTreeSet<&str>,
 ) -> Vec<Ranked<'a>> {
     let field = Field::new(library, answers, scope);
     let mut found: Vec<Ranked<'a>> = Vec::new();
     let mut struck = BTreeSet::new();
-    while gate && let Some((cause, probability)) = field.best(&found, &struck) {
+    while gate == Gate::Open
+        && let Some((cause, probability)) = field.best(&found, &struck)
+    {
         struck.extend(cause.explains.iter().copied());
         found.push(Ranked {
             cause,
@@ -116,7 +128,7 @@ pub fn rank<'a>(
             explained_by: None,
         });
     }
-    let mut ranked = field.with_consequences(found, gate);
+    let mut ranked = field.with_consequences(found);
     let rest = field.rest(&ranked, &struck, gate);
     ranked.extend(rest);
     ranked
@@ -252,10 +264,7 @@ impl<'a, 'b> Field<'a, 'b> {
 
     /// Causes whose evidence the found ones explain, and that are linked to one of them, stand
     /// under it with its probability.
-    fn with_consequences(&self, found: Vec<Ranked<'a>>, gate: bool) -> Vec<Ranked<'a>> {
-        if !gate {
-            return found;
-        }
+    fn with_consequences(&self, found: Vec<Ranked<'a>>) -> Vec<Ranked<'a>> {
         let named: BTreeSet<&str> = found.iter().map(|r| r.cause.id.value.as_str()).collect();
         let mut all = Vec::new();
         for root in found {
@@ -289,7 +298,7 @@ impl<'a, 'b> Field<'a, 'b> {
         &self,
         supported: &[Ranked<'a>],
         struck: &BTreeSet<Group>,
-        gate: bool,
+        gate: Gate,
     ) -> Vec<Ranked<'a>> {
         let best = supported.first().map(|ranked| ranked.cause.id.value.as_str());
         let mut rest: Vec<Ranked<'a>> = self
@@ -300,12 +309,14 @@ impl<'a, 'b> Field<'a, 'b> {
                 let score = self.score(cause, struck);
                 let likely = if score > 0.0 { self.probability(cause, struck) } else { 0.0 };
                 let (outcome, probability) = match standing {
-                    Standing::NotExaminable if gate => (Outcome::NotExaminable, likely),
-                    Standing::NotExaminable => (Outcome::NotExaminable, 0.0),
-                    Standing::Open if gate => (Outcome::Refuted, likely),
+                    Standing::NotExaminable if gate == Gate::Shut => (Outcome::NotExaminable, 0.0),
+                    Standing::NotExaminable => (Outcome::NotExaminable, likely),
+                    Standing::Open if gate == Gate::Open => (Outcome::Refuted, likely),
+                    Standing::Open if gate == Gate::Unknown => (Outcome::NotExaminable, likely),
                     Standing::Open | Standing::Refuted => (Outcome::Refuted, 0.0),
                 };
-                let explained = gate && *standing == Standing::Open && score <= 0.0;
+                let open = gate == Gate::Open && *standing == Standing::Open;
+                let explained = open && score <= 0.0;
                 Ranked {
                     cause,
                     outcome,

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write};
 use super::{
     Library, Runbook, Test,
     expr::Names,
-    rank::{self, Outcome, Ranked},
+    rank::{self, Gate, Outcome, Ranked},
     walk,
 };
 use crate::signals::{Estimate, Missing, MissingKind, Value};
@@ -17,6 +17,7 @@ pub fn run(library: &Library, runbook: &Runbook, test: &Test) -> Option<String> 
         .gate
         .iter()
         .any(|check| answers.get(&check.value).is_some_and(|answer| answer.is_yes()));
+    let gate = if gate { Gate::Open } else { Gate::Shut };
     let scope: BTreeSet<&str> = runbook.causes.iter().map(|cause| cause.value.as_str()).collect();
     let ranked = rank::rank(library, &answers, gate, &scope);
     let supported: Vec<&str> = ranked.iter().filter_map(supported).collect();
@@ -31,7 +32,11 @@ pub fn run(library: &Library, runbook: &Runbook, test: &Test) -> Option<String> 
     if let Some(cause) = &test.expect.cause
         && supported.first() != Some(&cause.as_str())
     {
-        let found = if gate { supported.join(", ") } else { "no cause: the gate is shut".into() };
+        let found = if gate == Gate::Open {
+            supported.join(", ")
+        } else {
+            "no cause: the gate is shut".into()
+        };
         expected(&mut wrong, "first cause", cause, &found);
     }
     for cause in test.expect.not.iter().filter(|cause| supported.contains(&cause.as_str())) {

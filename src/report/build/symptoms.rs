@@ -4,10 +4,10 @@ use crate::{
     report::SymptomFound,
     runbook::{
         Check, PolicyEntry, Severity, Symptom, Threshold,
-        expr::{Facts, Program, Scope},
-        rank::Answers,
+        expr::{Facts, Program, Scope, Truth},
+        rank::{Answers, Gate},
     },
-    signals::{self, Estimate, Reading, Value},
+    signals::{self, Estimate, MissingKind, Reading, Value},
     unit::Unit,
 };
 
@@ -26,6 +26,23 @@ pub(super) fn found(case: &Case<'_>, answers: &Answers) -> Vec<SymptomFound> {
         .collect();
     found.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.signal.cmp(&b.signal)));
     found
+}
+
+/// Whether a symptom above info holds, or whether one could not be looked at.
+pub(super) fn gate(case: &Case<'_>, answers: &Answers, found: &[SymptomFound]) -> Gate {
+    if found.iter().any(|symptom| symptom.severity > Severity::Info) {
+        return Gate::Open;
+    }
+    let unseen = |check: &&Check| {
+        let answer = answers.get(&check.id.value);
+        let Some(Truth::Unknown(why)) = answer.map(|answer| &answer.truth) else { return false };
+        why.values().any(|missing| missing.kind == MissingKind::SourceFailed)
+    };
+    let symptoms = case.library.checks.values().filter(|check| check.symptom.is_some());
+    match symptoms.filter(|check| in_gate(case, check)).find(unseen) {
+        Some(_) => Gate::Unknown,
+        None => Gate::Shut,
+    }
 }
 
 /// A runbook looks at its own symptoms, a sweep at all.
