@@ -114,6 +114,9 @@ impl<'a> Frame<'a> {
         if let Some(failed) = self.evidence.source("metrics").filter(|s| !s.status.answered()) {
             return Err(Missing::new(MissingKind::SourceFailed, failed.detail.clone()));
         }
+        if self.view.set().pages().is_empty() {
+            return Err(Missing::new(MissingKind::SourceFailed, "no /metrics page was read"));
+        }
         let version = self.evidence.target.version.as_deref();
         let engine = families::fingerprint(self.view.set(), version, false).engine;
         let why = families::why_absent(family, version, engine);
