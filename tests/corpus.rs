@@ -62,3 +62,50 @@ fn corpus_whole() {
         Kind::ALL.iter().copied().filter(|kind| kind.name().contains(&only)).collect();
     println!("{}", table(&run(&kinds, 0..seeds)));
 }
+#[test]
+#[ignore = "tmp"]
+fn tmp_draws() {
+    let only = std::env::var("KIND").unwrap_or_default();
+    for kind in Kind::ALL.iter().filter(|kind| kind.name().contains(&only)) {
+        let mut ok = 0;
+        let n = 8;
+        let mut text = String::new();
+        for draw in 0..n {
+            let mut rng = sim::rng::Rng::new(9000 + draw + ((*kind as u64) << 32));
+            let drawn = sim::kinds::plan(*kind, &mut rng);
+            let r = sim::server::run(&drawn.plan, rng.bits());
+            let real = sim::kinds::is_real(*kind, &r);
+            ok += usize::from(real);
+            let m = sim::server::Tally::mean;
+            let (b, a) = (&r.before, &r.after);
+            text += &format!(
+                "   {real} arr {}->{} fin {}->{} ttft {:.3}->{:.3} itl {:.4}->{:.4} wait {:.2}->{:.1} cached {:.2}->{:.2} pre {}->{} kv {:.2}->{:.2} ab {} ref {} v {} S {} cpu {:.3}\n",
+                b.arrived,
+                a.arrived,
+                b.finished,
+                a.finished,
+                m(b.ttft),
+                m(a.ttft),
+                m(b.itl),
+                m(a.itl),
+                m(b.waiting),
+                m(a.waiting),
+                m(b.cached),
+                m(a.cached),
+                b.preemptions,
+                a.preemptions,
+                b.kv_peak,
+                a.kv_peak,
+                a.aborted,
+                a.refused,
+                drawn.plan.version,
+                drawn.plan.config.max_num_seqs,
+                drawn.plan.cost.base
+            );
+        }
+        println!("{} {ok}/{n}", kind.name());
+        if ok < 6 {
+            println!("{text}");
+        }
+    }
+}

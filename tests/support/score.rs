@@ -115,8 +115,13 @@ pub fn table(scored: &[Scored]) -> String {
     }
     for one in scored.iter().filter(|one| one.outcome != Outcome::Right) {
         text += &format!(
-            "{:30} {:?} {:?} {:?} onset {:?}\n",
-            one.name, one.outcome, one.verdict, one.supported, one.onset_error
+            "{:30} {:?} {:?} {:?} onset {:?}{}\n",
+            one.name,
+            one.outcome,
+            one.verdict,
+            one.supported,
+            one.onset_error,
+            if one.found_onset { "" } else { " none found" }
         );
     }
     text

@@ -135,7 +135,9 @@ pub fn is_real(kind: Kind, recording: &Recording) -> bool {
         Kind::KvOutputs | Kind::KvPrompts | Kind::KvArrivals => {
             calm && enough && preempted > 0.1 && slower
         }
-        Kind::Evicting => calm && enough && lost && slower && after.kv_peak > 0.95,
+        Kind::Evicting => {
+            calm && enough && grew(|t| t.cached) < 0.8 && slower && after.kv_peak > 0.95
+        }
         Kind::HostBusy | Kind::SlowGpu => {
             calm && enough && streams_slower && Tally::mean(after.waiting) < 20.0
         }
@@ -213,11 +215,18 @@ fn overload(rng: &mut Rng) -> Site {
 
 fn prompts(rng: &mut Rng) -> Site {
     let mut site = site(rng);
-    let load = rng.between(0.25, 0.5);
-    site.load(load, load);
     let factor = rng.between(1.6, 3.5);
-    site.change(|shape| shape.own.0 += (factor - 1.0) * shape.mean_prompt());
-    site.plan.config.blocks *= 3;
+    let old = site.capacity;
+    let usual = site.shape().clone();
+    site.shape_mut().own.0 += (factor - 1.0) * usual.mean_prompt();
+    site.measure();
+    // From clearly slower up to a little more than can be done.
+    let load = (site.capacity * rng.between(0.4, 1.1) / old).min(0.55);
+    site.plan.config.blocks *= 4;
+    let grown = std::mem::replace(site.shape_mut(), usual);
+    site.change(|shape| *shape = grown);
+    site.measure();
+    site.load(load, load);
     site
 }
 
@@ -308,9 +317,10 @@ fn kv(kind: Kind, rng: &mut Rng) -> Site {
     let calm = site.running_at(rate, site.shape());
     // Twice what is needed before, and room for the largest request.
     let room = (site.shape().mean_prompt() * 3.0 / f64::from(site.plan.config.block_size)) as usize;
-    site.plan.config.blocks = site.blocks_for(calm * rng.between(1.8, 2.4) + 2.0, site.shape());
-    site.plan.config.blocks += room;
-    let factor = rng.between(1.8, 3.0);
+    let more = if kind == Kind::KvArrivals { 1.5 } else { 2.0 };
+    let running = calm * more * rng.between(0.9, 1.2) + 2.0;
+    site.plan.config.blocks = site.blocks_for(running, site.shape()) + room;
+    let factor = rng.between(1.8, 3.0) * more / 2.0 + if more < 2.0 { 1.2 } else { 0.0 };
     let share = rate / site.capacity;
     site.load(share, share);
     match kind {
@@ -325,19 +335,37 @@ fn kv(kind: Kind, rng: &mut Rng) -> Site {
 }
 
 fn evicting(rng: &mut Rng) -> Site {
-    let mut site = on_prefixes(rng);
+    let mut site = site_of(false, rng);
     site.plan.config.max_num_seqs = 256;
-    site.shape_mut().tenants = 20 + rng.below(60);
-    site.shape_mut().skew = 0.0;
-    let share = rng.between(0.4, 0.6);
-    let calm = site.running_at(site.capacity * share, site.shape());
-    site.plan.config.blocks = site.blocks_for(calm * 2.0, site.shape());
+    site.plan.cost.per_prefill_token = rng.scale(4e-5, 1e-4);
+    site.plan.cost.per_context_token = 1e-8;
+    let factor = rng.between(4.0, 6.0);
+    let shape = site.shape_mut();
+    shape.prefix = rng.between(300.0, 600.0);
+    shape.own.0 = rng.between(30.0, 70.0);
+    shape.output.0 = rng.between(50.0, 80.0);
+    shape.max_tokens = 600;
+    shape.skew = 0.0;
+    let usual = shape.clone();
+    let mut grown = usual.clone();
+    grown.output.0 *= factor;
+    site.measure();
+    let running = rng.between(90.0, 150.0);
+    let mut rate = 0.1;
+    while site.running_at(rate, &grown) < running {
+        rate *= 1.03;
+    }
+    // Before, all prefixes fit with what lies between two uses of one; after, hardly any does.
+    let own = usual.mean_computed() + usual.output.0;
+    let each = usual.prefix + grown.mean_computed() + grown.output.0 * 0.6;
+    let pool = running * each * rng.between(1.0, 1.4);
+    let tenants = (pool * 0.9 / (usual.prefix + own)) as usize;
+    site.plan.config.blocks = (pool / f64::from(site.plan.config.block_size)) as usize;
+    site.shape_mut().tenants = tenants;
+    grown.tenants = tenants;
+    site.change(|shape| *shape = grown);
+    let share = rate / site.capacity;
     site.load(share, share);
-    let factor = rng.between(2.0, 4.0);
-    site.change(|shape| {
-        shape.output.0 *= factor;
-        shape.max_tokens = (f64::from(shape.max_tokens) * factor) as u32;
-    });
     site
 }
 

@@ -124,10 +124,6 @@ impl Stats {
     pub fn hist(&mut self, name: &str) -> &mut Hist {
         self.hists.get_mut(name).expect("a histogram that was declared")
     }
-
-    pub fn finished(&self) -> f64 {
-        self.stop + self.length
-    }
 }
 
 /// What the HTTP layer counts.

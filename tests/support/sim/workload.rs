@@ -17,7 +17,6 @@ pub struct Request {
     pub retries: u32,
     /// Status with which the front-end refuses it.
     pub refused: Option<u16>,
-    pub tenant: usize,
 }
 
 /// How requests look during one phase.
@@ -166,6 +165,5 @@ fn draw(id: u64, at: f64, shape: &Shape, max_len: u32, salt: u64, rng: &mut Rng)
         patience,
         retries,
         refused,
-        tenant,
     }
 }
