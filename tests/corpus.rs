@@ -8,7 +8,7 @@ mod sim;
 
 use std::thread;
 
-use diagnose::runbook::Library;
+use diagnose::{evidence::Evidence, runbook::Library, sources};
 use score::{Outcome, Scored, score, table};
 use sim::{Kind, case};
 
@@ -41,6 +41,90 @@ fn equal_seeds_give_equal_bundles() {
     }
 }
 
+/// Kinds that between them use every part of the model.
+const SOUND: [Kind; 8] = [
+    Kind::Steady,
+    Kind::Idle,
+    Kind::Overload,
+    Kind::CachingOff,
+    Kind::KvPrompts,
+    Kind::GivingUp,
+    Kind::Malformed,
+    Kind::Imbalance,
+];
+
+/// Names of counters of the pages, whose values must not fall while a process lives.
+fn counts(name: &str) -> bool {
+    ["_total", "_bucket", "_sum", "_count"].iter().any(|end| name.ends_with(end))
+}
+
+/// Every page is read whole, and counters fall only when the process restarted.
+fn counters_hold(evidence: &Evidence, name: &str) {
+    let metrics = evidence.source("metrics").unwrap();
+    assert!(metrics.detail.ends_with("pages of /metrics"), "{name}: {metrics:?}");
+    let restart = |from: f64, to: f64| {
+        use diagnose::evidence::EventKind::Restart;
+        evidence
+            .events
+            .iter()
+            .any(|event| event.kind == Restart && event.at >= from && event.not_before <= to)
+    };
+    for series in evidence.series.iter().filter(|series| counts(&series.name)) {
+        for pair in series.points.windows(2) {
+            let fell = pair[1].value < pair[0].value;
+            assert!(!fell || restart(pair[0].at, pair[1].at), "{name}: {} fell", series.name);
+        }
+    }
+}
+
+/// The last value of a family over all its series that pass.
+fn last(
+    evidence: &Evidence,
+    name: &str,
+    keep: impl Fn(&diagnose::evidence::Series) -> bool,
+) -> f64 {
+    let of = evidence.series.named(name).filter(|series| keep(series));
+    of.filter_map(|series| series.points.last()).map(|point| point.value).sum()
+}
+
+/// Histograms of one family agree with each other.
+fn histograms_hold(evidence: &Evidence, name: &str) {
+    let finished = last(evidence, "vllm:request_success_total", |_| true);
+    for family in
+        ["request_prompt_tokens", "request_generation_tokens", "e2e_request_latency_seconds"]
+    {
+        let count = last(evidence, &format!("vllm:{family}_count"), |_| true);
+        let infinite = last(evidence, &format!("vllm:{family}_bucket"), |series| {
+            series.label("le") == Some("+Inf")
+        });
+        assert_eq!((count, infinite), (finished, finished), "{name}: {family}");
+    }
+    let first = last(evidence, "vllm:time_to_first_token_seconds_count", |_| true);
+    assert!(first >= finished, "{name}: {first} first tokens of {finished}");
+}
+
+/// Accepted answers are finishes and aborts; nothing is counted twice.
+fn requests_add_up(evidence: &Evidence, name: &str, may_abort: bool) {
+    let accepted = last(evidence, "http_requests_total", |series| {
+        series.label("method") == Some("POST") && series.label("status") == Some("2xx")
+    });
+    let finished = last(evidence, "vllm:request_success_total", |_| true);
+    assert!(accepted >= finished, "{name}: {accepted} accepted, {finished} finished");
+    assert!(may_abort || accepted == finished, "{name}: {accepted} accepted, {finished} finished");
+}
+
+#[test]
+fn pages_are_sound() {
+    for kind in SOUND {
+        let case = case(kind, 3);
+        let evidence = sources::read(&case.bundle);
+        counters_hold(&evidence, &case.name);
+        histograms_hold(&evidence, &case.name);
+        requests_add_up(&evidence, &case.name, kind == Kind::GivingUp);
+        assert!(evidence.access.len() > 30 || kind == Kind::Idle, "{}", case.name);
+    }
+}
+
 #[test]
 fn corpus_slice() {
     let scored = run(Kind::ALL, 0..2);
@@ -61,51 +145,4 @@ fn corpus_whole() {
     let kinds: Vec<Kind> =
         Kind::ALL.iter().copied().filter(|kind| kind.name().contains(&only)).collect();
     println!("{}", table(&run(&kinds, 0..seeds)));
-}
-#[test]
-#[ignore = "tmp"]
-fn tmp_draws() {
-    let only = std::env::var("KIND").unwrap_or_default();
-    for kind in Kind::ALL.iter().filter(|kind| kind.name().contains(&only)) {
-        let mut ok = 0;
-        let n = 8;
-        let mut text = String::new();
-        for draw in 0..n {
-            let mut rng = sim::rng::Rng::new(9000 + draw + ((*kind as u64) << 32));
-            let drawn = sim::kinds::plan(*kind, &mut rng);
-            let r = sim::server::run(&drawn.plan, rng.bits());
-            let real = sim::kinds::is_real(*kind, &r);
-            ok += usize::from(real);
-            let m = sim::server::Tally::mean;
-            let (b, a) = (&r.before, &r.after);
-            text += &format!(
-                "   {real} arr {}->{} fin {}->{} ttft {:.3}->{:.3} itl {:.4}->{:.4} wait {:.2}->{:.1} cached {:.2}->{:.2} pre {}->{} kv {:.2}->{:.2} ab {} ref {} v {} S {} cpu {:.3}\n",
-                b.arrived,
-                a.arrived,
-                b.finished,
-                a.finished,
-                m(b.ttft),
-                m(a.ttft),
-                m(b.itl),
-                m(a.itl),
-                m(b.waiting),
-                m(a.waiting),
-                m(b.cached),
-                m(a.cached),
-                b.preemptions,
-                a.preemptions,
-                b.kv_peak,
-                a.kv_peak,
-                a.aborted,
-                a.refused,
-                drawn.plan.version,
-                drawn.plan.config.max_num_seqs,
-                drawn.plan.cost.base
-            );
-        }
-        println!("{} {ok}/{n}", kind.name());
-        if ok < 6 {
-            println!("{text}");
-        }
-    }
 }
