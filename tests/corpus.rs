@@ -146,3 +146,18 @@ fn corpus_whole() {
         Kind::ALL.iter().copied().filter(|kind| kind.name().contains(&only)).collect();
     println!("{}", table(&run(&kinds, 0..seeds)));
 }
+
+/// Why a case is judged as it is: `CASE=engine-wedged/1 cargo test --test corpus explain --
+/// --ignored --nocapture`.
+#[test]
+#[ignore = "for people"]
+fn explain() {
+    let library = Library::embedded().unwrap();
+    let wanted = std::env::var("CASE").unwrap_or("healthy-steady/0".into());
+    for wanted in wanted.split(',') {
+        let (name, seed) = wanted.split_once('/').unwrap();
+        let kind = *Kind::ALL.iter().find(|kind| kind.name() == name).unwrap();
+        let case = case(kind, seed.parse().unwrap());
+        println!("{}", score::explained(&case, &library));
+    }
+}
