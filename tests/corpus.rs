@@ -125,6 +125,10 @@ fn pages_are_sound() {
     }
 }
 
+/// Incidents of the slice whose first cause may be wrong: 4 of 44 were when this was written, all
+/// of them wedged engines, eviction by a full cache, and prompts that grew past the usual limit.
+const WRONG_FIRST: usize = 6;
+
 #[test]
 fn corpus_slice() {
     let scored = run(Kind::ALL, 0..2);
@@ -134,6 +138,7 @@ fn corpus_slice() {
         scored.iter().filter(is).count()
     };
     assert_eq!(wrong(true), 0, "a healthy case was given a cause");
+    assert!(wrong(false) <= WRONG_FIRST, "{} incidents were given a wrong cause", wrong(false));
 }
 
 /// All kinds over more seeds: `SEEDS=6 cargo test --test corpus -- --ignored --nocapture`.

@@ -6,8 +6,9 @@ use super::{
     engine::{Config, Cost},
     kinds,
     page::VERSIONS,
+    plan::{FrontCost, Plan},
     rng::Rng,
-    server::{FrontCost, Plan, run},
+    server::run,
     workload::{Curve, Shape, Workload},
 };
 

@@ -5,10 +5,12 @@
 
 pub mod cases;
 pub mod engine;
+pub mod incidents;
 pub mod kinds;
 pub mod kv;
 pub mod log;
 pub mod page;
+pub mod plan;
 pub mod rng;
 pub mod server;
 pub mod stats;
