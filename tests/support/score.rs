@@ -89,14 +89,14 @@ pub fn score(case: &Case, library: &Library) -> Scored {
     }
 }
 
-/// Prints one line a kind, and one a miss.
+/// One line a kind, and one a miss.
 pub fn table(scored: &[Scored]) -> String {
     let mut kinds: BTreeMap<&str, Vec<&Scored>> = BTreeMap::new();
     for one in scored {
         let kind = one.name.split('/').next().unwrap_or_default();
         kinds.entry(kind).or_default().push(one);
     }
-    let mut text = format!("{:28} right wrong none  first causes\n", "kind");
+    let mut text = format!("{:28} right wrong none  first causes [verdicts]\n", "kind");
     for (kind, cases) in &kinds {
         let count = |outcome| cases.iter().filter(|one| one.outcome == outcome).count();
         let mut firsts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -104,13 +104,19 @@ pub fn table(scored: &[Scored]) -> String {
             let first = one.supported.first().map_or("-", |(id, _)| id.as_str());
             *firsts.entry(first).or_default() += 1;
         }
+        let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
+        for one in cases {
+            *verdicts.entry(format!("{:?}", one.verdict)).or_default() += 1;
+        }
+        let verdicts: Vec<_> = verdicts.iter().map(|(word, n)| format!("{word} {n}")).collect();
         let firsts: Vec<_> = firsts.iter().map(|(id, n)| format!("{id} {n}")).collect();
         text += &format!(
-            "{kind:28} {:5} {:5} {:4}  {}\n",
+            "{kind:28} {:5} {:5} {:4}  {}  [{}]\n",
             count(Outcome::Right),
             count(Outcome::Wrong),
             count(Outcome::Abstained),
-            firsts.join(", ")
+            firsts.join(", "),
+            verdicts.join(", ")
         );
     }
     for one in scored.iter().filter(|one| one.outcome != Outcome::Right) {
