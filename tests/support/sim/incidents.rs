@@ -137,7 +137,7 @@ pub fn kv(kind: Kind, rng: &mut Rng) -> Site {
             shape.output.0 *= factor;
             shape.max_tokens = (f64::from(shape.max_tokens) * factor) as u32;
         }),
-        Kind::KvPrompts => site.change(|shape| shape.own.0 += factor * shape.mean_prompt()),
+        Kind::KvPrompts => site.change(|shape| shape.own.0 += 0.6 * factor * shape.mean_prompt()),
         _ => site.load(share, share * factor),
     }
     site
@@ -236,7 +236,9 @@ pub fn dies(fault: Fault, rng: &mut Rng) -> Site {
     let mut site = site(rng);
     let load = rng.between(0.3, 0.6);
     site.load(load, load);
-    site.shape_mut().patience = rng.scale(10.0, 60.0);
+    if rng.chance(0.6) {
+        site.shape_mut().patience = rng.scale(10.0, 60.0);
+    }
     site.plan.faults.push((site.onset, fault));
     site
 }
