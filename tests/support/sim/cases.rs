@@ -34,7 +34,8 @@ const DRAWS: u64 = 60;
 pub fn case(kind: Kind, seed: u64) -> Case {
     for draw in 0..DRAWS {
         let mut rng = Rng::new(seed.wrapping_mul(1000) + draw + ((kind as u64) << 32));
-        let drawn = kinds::plan(kind, &mut rng);
+        let mut drawn = kinds::plan(kind, &mut rng);
+        fit_context(&mut drawn.plan.config);
         let recording = run(&drawn.plan, rng.bits());
         if !kinds::is_real(kind, &recording) {
             continue;
@@ -49,6 +50,12 @@ pub fn case(kind: Kind, seed: u64) -> Case {
         };
     }
     panic!("{kind:?} with seed {seed}: no draw of {DRAWS} became what it should");
+}
+
+/// As at vLLM's start, a single request must fit into the blocks there are.
+fn fit_context(config: &mut Config) {
+    let tokens = config.blocks as u32 * config.block_size;
+    config.max_model_len = config.max_model_len.min(tokens - config.block_size);
 }
 
 /// A plan with its truth.
