@@ -189,6 +189,8 @@ pub enum Rank {
     Mechanism,
     /// What drives the load: arrivals, prompts, outputs.
     Driver,
+    /// What follows from others, and is named after what leads to it.
+    Effect,
 }
 
 /// A check with its weight.
