@@ -48,6 +48,13 @@ impl Histogram {
         Some((total - below).max(0.0))
     }
 
+    /// The least sum that the observations above `bound` can have: each counts as the lower bound
+    /// of its bucket.
+    pub fn least_sum_above(&self, bound: f64) -> f64 {
+        let pairs = self.buckets.windows(2).filter(|pair| pair[0].0 >= bound);
+        pairs.map(|pair| (pair[1].1 - pair[0].1) * pair[0].0).sum()
+    }
+
     /// The smallest bound that is at least `value`.
     pub fn bound_at_or_above(&self, value: f64) -> Option<f64> {
         self.buckets.iter().map(|&(le, _)| le).find(|&le| le >= value)
@@ -96,6 +103,12 @@ mod tests {
     fn shares_above_are_known_only_at_bounds() {
         assert_eq!(queue().above(0.3), Some(1.0));
         assert_eq!(queue().above(0.2), None);
+    }
+
+    #[test]
+    fn what_lies_above_a_bound_sums_to_at_least_its_buckets_lower_ends() {
+        let sizes = Histogram::new(vec![(1.0, 2.0), (5.0, 4.0), (f64::INFINITY, 5.0)], 20.0, 5.0);
+        assert_eq!(sizes.least_sum_above(1.0), 2.0 * 1.0 + 1.0 * 5.0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Within a cause, only the strongest check of a signal group counts, because checks of one group
 //! tell the same thing. The best cause takes away the groups it explains; what is left is scored
-//! again. Causes linked by `leads_to` are no rivals: both may be true.
+//! again. Causes linked by `leads_to`, or resting on other groups, are no rivals: both may be true.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -186,15 +186,18 @@ impl<'a, 'b> Field<'a, 'b> {
         groups.values().sum()
     }
 
-    /// Probability against "none", "outside the catalogue" and every rival; causes that are
-    /// linked to it by `leads_to` are not rivals.
+    /// Probability against "none", "outside the catalogue" and every rival. Rivals contest the same
+    /// signal groups; causes that rest on other groups, or are linked by `leads_to`, may be true
+    /// beside it.
     fn probability(&self, cause: &Cause, struck: &BTreeSet<Group>) -> f64 {
         let weigh = |score: f64| (score / TEMPERATURE).exp();
         let own = weigh(self.score(cause, struck));
+        let claimed = self.claimed(cause, struck);
         let rivals = self.causes.iter().filter(|(other, standing)| {
             *standing == Standing::Open
                 && !std::ptr::eq(*other, cause)
                 && !self.linked(cause, other)
+                && !self.claimed(other, struck).is_disjoint(&claimed)
         });
         let rivals = rivals
             .map(|(other, _)| self.score(other, struck))
@@ -202,6 +205,13 @@ impl<'a, 'b> Field<'a, 'b> {
             .map(weigh);
         let field = weigh(NONE_SCORE) + weigh(OUTSIDE_SCORE) + rivals.sum::<f64>();
         (own / (own + field)).min(self.track_record_cap(cause))
+    }
+
+    /// The groups in which something speaks for a cause.
+    fn claimed(&self, cause: &Cause, struck: &BTreeSet<Group>) -> BTreeSet<Group> {
+        let yes = cause.favourable().filter(|item| self.answer(&item.check.value).is_yes());
+        let groups = yes.filter_map(|item| self.group(&item.check.value));
+        groups.filter(|group| !struck.contains(group)).collect()
     }
 
     /// With `n` labelled cases behind it, no probability goes above (n + 1) / (n + 2)
@@ -232,7 +242,9 @@ impl<'a, 'b> Field<'a, 'b> {
         false
     }
 
-    /// The next cause to name: the most probable one, but a mechanism before the driver behind it.
+    /// The next cause to name: the worst, then the most probable one; but a mechanism before the
+    /// driver behind it, and an effect after all else. What is down outranks what is refused
+    /// meanwhile, however sure the latter is.
     fn best(&self, found: &[Ranked<'a>], struck: &BTreeSet<Group>) -> Option<(&'a Cause, f64)> {
         let named = |cause: &Cause| found.iter().any(|ranked| std::ptr::eq(ranked.cause, cause));
         let mut open: Vec<(&Cause, f64, f64)> = self
@@ -243,7 +255,11 @@ impl<'a, 'b> Field<'a, 'b> {
             .map(|(cause, _)| (*cause, self.probability(cause, struck), self.score(cause, struck)))
             .filter(|(_, probability, _)| *probability >= SUPPORTED)
             .collect();
-        open.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.2.total_cmp(&a.2)));
+        open.sort_by(|a, b| {
+            let effect = |cause: &Cause| cause.rank == Rank::Effect;
+            let order = effect(a.0).cmp(&effect(b.0)).then(b.0.severity.cmp(&a.0.severity));
+            order.then(b.1.total_cmp(&a.1)).then(b.2.total_cmp(&a.2))
+        });
         let first = open.first()?;
         let mechanism = open.iter().find(|(cause, ..)| {
             first.0.rank == Rank::Driver

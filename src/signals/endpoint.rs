@@ -350,7 +350,7 @@ fn client_gap(frame: &Frame<'_>) -> Value {
     })
 }
 
-fn frozen(frame: &Frame<'_>) -> Value {
+pub(super) fn frozen(frame: &Frame<'_>) -> Value {
     let (running, waiting) = (frame.name("running")?, frame.name("waiting")?);
     frame.name("generation_tokens")?;
     let parts = frame.intervals();

@@ -145,9 +145,9 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "prefill_per_computed_token_seconds",
         unit: Unit::Seconds,
         about: "Prefill time per prompt token that was really computed.",
-        doc: "Prefill seconds over prompt tokens not served from cache, both of finished \
-              requests. It rises when compute gets slower, and when prefills share steps with \
-              large batches. From 0.13.0.",
+        doc: "Prefill seconds over prompt tokens not served from cache, both of \
+              finished requests; before 0.13.0, prompt tokens less cache hits. It rises when \
+              compute gets slower, and when prefills share steps with large batches.",
         source: "metrics",
         families: &["prefill_time", "request_prefill_kv_computed"],
         derive: Derive::Span(|frame| frame.ratio(PREFILL_SECONDS, COMPUTED_TOKENS, FINISHED)),
@@ -172,7 +172,8 @@ const STREAMS: Amount = |frame| {
     Ok(frame.count("ttft")? + running.map_or(0.0, |point| point.value))
 };
 const PREFILL_SECONDS: Amount = |frame| frame.sum("prefill_time");
-const COMPUTED_TOKENS: Amount = |frame| frame.sum("request_prefill_kv_computed");
+const COMPUTED_TOKENS: Amount =
+    |frame| frame.sum("request_prefill_kv_computed").or_else(|_| super::cache::COMPUTED(frame));
 const FINISHED: Amount = |frame| frame.count("e2e");
 const RESIDUAL_SECONDS: Amount = |frame| {
     let engine = frame.sum("queue_time")? + frame.sum("inference_time")?;

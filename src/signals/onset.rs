@@ -74,6 +74,7 @@ impl Found {
 fn detect(evidence: &Evidence, history: Span) -> Option<Found> {
     let scanned = scan(&Frame::new(evidence, history));
     let event = evidence.events.iter().find(|event| breaks(event) && history.contains(event.at));
+    let scanned = earlier(scanned, frozen(&Frame::new(evidence, history)));
     match (scanned, event) {
         (Some(found), Some(event)) if found.upper < event.not_before => Some(found),
         (_, Some(event)) => Some(Found::between(
@@ -85,6 +86,32 @@ fn detect(evidence: &Evidence, history: Span) -> Option<Found> {
         (found, None) => found,
     }
 }
+
+fn earlier(a: Option<Found>, b: Option<Found>) -> Option<Found> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if a.upper <= b.upper { a } else { b }),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Where tokens stand still up to the end with work in flight, that began at its first page.
+fn frozen(history: &Frame<'_>) -> Option<Found> {
+    let seconds = endpoint::frozen(history).ok()?.point;
+    if seconds < FROZEN_SECONDS {
+        return None;
+    }
+    let pages = history.view.set().pages();
+    let last = pages.iter().rev().find(|&&at| at <= history.view.span().to)?;
+    let began = pages.partition_point(|&at| at < last - seconds - ROUNDING);
+    let lower = pages[began.saturating_sub(1)];
+    Some(Found::between(lower, pages[began], pages[began], f64::INFINITY))
+}
+
+/// Seconds by which sums of page times may differ from their difference.
+const ROUNDING: f64 = 1e-3;
+
+/// Shorter standstills are no onset: a single long step looks the same.
+const FROZEN_SECONDS: f64 = 10.0;
 
 /// Whether an event is a break of service or configuration by itself.
 fn breaks(event: &Event) -> bool {

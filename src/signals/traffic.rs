@@ -1,6 +1,6 @@
 //! What is asked of the server: arrivals, sizes of prompts and answers, and what they add up to.
 
-use crate::unit::Unit;
+use crate::{evidence::histogram::Histogram, unit::Unit};
 
 use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, estimate::Amount};
 
@@ -80,11 +80,22 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "oversize_prompt_work_ratio",
         unit: Unit::Ratio,
         about: "Least share of prompt tokens that came from oversize prompts.",
-        doc: "Requests above the baseline's limit times that limit, over all prompt tokens: a \
-              lower bound, because each of them is longer than the limit.",
+        doc: "Prompts above the baseline's limit, each counted at the lower bound of its bucket, \
+              over all prompt tokens: a lower bound of their share.",
         source: "metrics",
         families: &["request_prompt_tokens"],
         derive: Derive::Pair(oversize_work),
+    },
+    Signal {
+        name: "prompt_body_shift_ratio",
+        unit: Unit::Ratio,
+        about: "Share of usual prompts that moved to longer ones.",
+        doc: "The largest rise, over the bucket bounds of usual prompts, of the share of prompts \
+              above the bound, less the share of oversize prompts. Near 0 when only a tail was \
+              added; the error is that of the difference of two shares of one half.",
+        source: "metrics",
+        families: &["request_prompt_tokens"],
+        derive: Derive::Pair(body_shift),
     },
     Signal {
         name: "output_mean_tokens",
@@ -208,11 +219,33 @@ fn oversize(now: &Frame<'_>, before: &Frame<'_>) -> Value {
 fn oversize_work(now: &Frame<'_>, before: &Frame<'_>) -> Value {
     let (limit, _) = usual_limit(before)?;
     let histogram = now.histogram("request_prompt_tokens")?;
-    let above = histogram.above(limit).ok_or_else(|| Missing::no_samples("such bucket"))?;
     if histogram.sum <= 0.0 {
         return Err(Missing::no_samples("finished request"));
     }
-    Ok(Estimate::exact((above * limit / histogram.sum).min(1.0), Some(histogram.count)))
+    let share = (histogram.least_sum_above(limit) / histogram.sum).min(1.0);
+    Ok(Estimate::exact(share, Some(histogram.count)))
+}
+
+/// The largest rise, over the bounds of usual prompts, of the share of prompts above a bound, less
+/// the share of oversize ones: what moved is then the body of the distribution.
+fn body_shift(now: &Frame<'_>, before: &Frame<'_>) -> Value {
+    let (limit, _) = usual_limit(before)?;
+    let excess = oversize(now, before)?.point;
+    let (now, before) =
+        (now.histogram("request_prompt_tokens")?, before.histogram("request_prompt_tokens")?);
+    if now.count <= 0.0 {
+        return Err(Missing::no_samples("finished request"));
+    }
+    let rise = |bound: f64| {
+        let share = |of: &Histogram| Some(of.above(bound)? / of.count);
+        Some(share(&now)? - share(&before)?)
+    };
+    let rises = now.bounds().filter(|bound| *bound < limit).filter_map(rise);
+    let shift = rises.fold(0.0, f64::max) - excess;
+    let error = (0.25 / now.count + 0.25 / before.count).sqrt();
+    let point = shift.max(0.0);
+    let (lo, hi) = ((point - error).max(0.0), point + error);
+    Ok(Estimate { point, lo, hi, n: Some(now.count.min(before.count)), bucket: false })
 }
 
 fn no_growth() -> Missing {

@@ -1,0 +1,19 @@
+//! A discrete-event model of a continuous-batching engine that writes what vLLM would show.
+//!
+//! It knows requests, blocks, steps and clients; it knows nothing of signals, checks or causes. A
+//! fault changes the engine or the workload, never a metric. Equal seeds give equal bundles.
+
+pub mod cases;
+pub mod engine;
+pub mod incidents;
+pub mod kinds;
+pub mod kv;
+pub mod log;
+pub mod page;
+pub mod plan;
+pub mod rng;
+pub mod server;
+pub mod stats;
+pub mod workload;
+
+pub use cases::{Case, Kind, case};
