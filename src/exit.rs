@@ -49,9 +49,7 @@ impl Exit {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Clean => "nothing at or above `--fail-on`, and coverage is met",
-            Self::Finding => {
-                "a finding at or above `--fail-on`; a failed lint, runbook test or stale file"
-            }
+            Self::Finding => "a finding at or above `--fail-on`; a failed lint or runbook test",
             Self::Failed => "usage, configuration or internal error",
             Self::Inconclusive => {
                 "inconclusive: no server, a needed source is missing, or coverage is under \

@@ -228,9 +228,13 @@ impl<'a> View<'a> {
         if self.since_start {
             return Vec::new();
         }
-        let mut replicas: BTreeMap<Labels, BTreeMap<u64, f64>> = BTreeMap::new();
-        for series in self.set.named(name).filter(|series| keep(series)) {
-            let identity = series.labels.iter().filter(|(key, _)| key != "pid").cloned().collect();
+        self.sum_of(self.set.named(name).filter(|series| keep(series)))
+    }
+
+    fn sum_of(&self, gauges: impl Iterator<Item = &'a Series>) -> Vec<Point> {
+        let mut replicas: BTreeMap<Vec<&(String, String)>, BTreeMap<u64, f64>> = BTreeMap::new();
+        for series in gauges {
+            let identity = series.labels.iter().filter(|(key, _)| key != "pid").collect();
             let by_time = replicas.entry(identity).or_default();
             for point in series.within(self.span) {
                 by_time
@@ -244,6 +248,19 @@ impl<'a> View<'a> {
             *sums.entry(at).or_insert(0.0) += value;
         }
         sums.into_iter().map(|(at, value)| Point { at: f64::from_bits(at), value }).collect()
+    }
+
+    /// The gauge of `name` by the value of `label` (`None` where a series lacks it), summed page by
+    /// page within each.
+    pub fn gauge_by(&self, name: &str, label: &str) -> BTreeMap<Option<&'a str>, Vec<Point>> {
+        let mut by_value: BTreeMap<Option<&str>, Vec<&Series>> = BTreeMap::new();
+        for series in self.set.named(name).filter(|_| !self.since_start) {
+            by_value.entry(series.label(label)).or_default().push(series);
+        }
+        let summed = |(value, group): (Option<&'a str>, Vec<&'a Series>)| {
+            (value, self.sum_of(group.into_iter()))
+        };
+        by_value.into_iter().map(summed).collect()
     }
 
     /// The sum over replicas, page by page.

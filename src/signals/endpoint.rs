@@ -98,7 +98,7 @@ pub(super) static SIGNALS: &[Signal] = &[
         derive: Derive::Span(failing_at_end),
     },
     Signal {
-        name: "stale_scrapes_count",
+        name: "scrape_age_intervals",
         unit: Unit::Count,
         about: "Age of the last page at the end of the evidence, in scrape intervals.",
         doc: "Above 3 the pages stopped before the evidence did: the readings are old.",

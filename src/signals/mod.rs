@@ -226,8 +226,8 @@ fn read(signal: &Signal, now: &Frame<'_>, baseline: &Result<Frame<'_>, Missing>)
     let none = || Missing::new(MissingKind::NoBaseline, "it compares now and before by itself");
     match signal.derive {
         Derive::Span(derive) => {
-            let value = derive(now);
-            let before = baseline.clone().and_then(|frame| derive(&frame));
+            let value = sound(derive(now));
+            let before = sound(baseline.clone().and_then(|frame| derive(&frame)));
             let change = change(&value, &before);
             Reading {
                 now: value,
@@ -238,13 +238,22 @@ fn read(signal: &Signal, now: &Frame<'_>, baseline: &Result<Frame<'_>, Missing>)
             }
         }
         Derive::Pair(derive) => Reading {
-            now: baseline.clone().and_then(|frame| derive(now, &frame)),
+            now: sound(baseline.clone().and_then(|frame| derive(now, &frame))),
             baseline: Err(none()),
             change: Err(none()),
             long_run_baseline,
             compares_by_itself: true,
         },
     }
+}
+
+/// Absurd counters overflow sums and ratios; what is no number is missing.
+fn sound(value: Value) -> Value {
+    let estimate = value?;
+    if estimate.point.is_finite() && estimate.lo.is_finite() && !estimate.hi.is_nan() {
+        return Ok(estimate);
+    }
+    Err(Missing::new(MissingKind::NoSamples, "the numbers on the page are absurdly large"))
 }
 
 fn change(now: &Value, before: &Value) -> Value {

@@ -1,5 +1,7 @@
 //! The scheduler: who runs, who waits, and at which ceiling.
 
+use std::collections::BTreeMap;
+
 use crate::{evidence::series::Point, unit::Unit};
 
 use super::{
@@ -145,8 +147,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         derive: Derive::Span(|frame| frame.ratio(GENERATED, STEPS, STEPS)),
     },
     Signal {
-        name: "busy_ratio",
-        unit: Unit::Ratio,
+        name: "busy_factor",
+        unit: Unit::Factor,
         about: "Share of time the engine spends in steps.",
         doc: "Steps per second times mean inter-token latency; about 1 when it never idles, \
               above 1 when requests stall between steps.",
@@ -209,8 +211,14 @@ fn gauge_max(frame: &Frame<'_>, family: &str) -> Value {
     Ok(Estimate::exact(points.iter().map(|point| point.value).fold(0.0, f64::max), None))
 }
 
+/// Pages without which "at most pages" says nothing.
+const MIN_PAGES: usize = 2;
+
 fn share_of_pages(frame: &Frame<'_>, family: &str, holds: fn(f64) -> bool) -> Value {
     let points = gauge_points(frame, family)?;
+    if points.len() < MIN_PAGES {
+        return Err(Missing::no_samples("second page"));
+    }
     let hits = points.iter().filter(|point| holds(point.value)).count();
     Ok(Estimate::exact(hits as f64 / points.len() as f64, None))
 }
@@ -231,30 +239,22 @@ fn deferred_share(frame: &Frame<'_>) -> Value {
 const FULL: f64 = 0.75;
 
 fn slots_full(frame: &Frame<'_>) -> Value {
-    let (running, waiting) = (frame.name("running")?, frame.name("waiting")?);
-    gauge_points(frame, "running")?;
+    let pages = gauge_points(frame, "running")?.len();
+    let batches = frame.view.gauge_by(frame.name("running")?, ENGINE);
+    let queues = frame.view.gauge_by(frame.name("waiting")?, ENGINE);
     let cap = frame.evidence.fact("max_num_seqs").and_then(|text| text.parse::<f64>().ok());
-    let (mut full, mut pages) = (0_usize, 0_usize);
-    for engine in engines(frame, running) {
-        let of = |series: &crate::evidence::Series| series.label("engine") == engine.as_deref();
-        let batch = frame.view.gauge_where(running, of);
-        let queue = frame.view.gauge_where(waiting, of);
+    let full = |(engine, batch): (&Option<&str>, &Vec<Point>)| {
+        let queue = queues.get(engine).map_or(&[][..], Vec::as_slice);
         let ceiling = cap.unwrap_or_else(|| batch.iter().map(|p| p.value).fold(1.0, f64::max));
-        pages = pages.max(batch.len());
-        let hits = batch
-            .iter()
-            .zip(&queue)
-            .filter(|(run, wait)| wait.value >= 1.0 && run.value >= FULL * ceiling);
-        full = full.max(hits.count());
-    }
-    Ok(Estimate::exact(full as f64 / pages.max(1) as f64, None))
+        let pairs = batch.iter().zip(queue);
+        pairs.filter(|(run, wait)| wait.value >= 1.0 && run.value >= FULL * ceiling).count()
+    };
+    let fullest = batches.iter().map(full).max().unwrap_or(0);
+    Ok(Estimate::exact(fullest as f64 / pages.max(1) as f64, None))
 }
 
-/// Values of the `engine` label; `None` alone where the version has no such label.
-fn engines(frame: &Frame<'_>, name: &str) -> Vec<Option<String>> {
-    let engines = frame.view.label_values(name, "engine");
-    if engines.is_empty() { vec![None] } else { engines.into_iter().map(Some).collect() }
-}
+/// The label that tells engines (data-parallel ranks) apart; V0 has none.
+const ENGINE: &str = "engine";
 
 fn drain_time(frame: &Frame<'_>) -> Value {
     let waiting = gauge_points(frame, "waiting")?.last().map_or(0.0, |point| point.value);
@@ -273,13 +273,8 @@ fn drain_time(frame: &Frame<'_>) -> Value {
 fn kv_usage(frame: &Frame<'_>, fold: fn(&[f64]) -> f64) -> Value {
     let name = frame.name("kv_cache_usage")?;
     gauge_points(frame, "kv_cache_usage")?;
-    let values: Vec<f64> = engines(frame, name)
-        .into_iter()
-        .flat_map(|engine| {
-            frame.view.gauge_where(name, |series| series.label("engine") == engine.as_deref())
-        })
-        .map(|point| point.value)
-        .collect();
+    let engines = frame.view.gauge_by(name, ENGINE).into_values();
+    let values: Vec<f64> = engines.flatten().map(|point| point.value).collect();
     if values.is_empty() {
         return Err(Missing::no_samples("page"));
     }
@@ -287,20 +282,17 @@ fn kv_usage(frame: &Frame<'_>, fold: fn(&[f64]) -> f64) -> Value {
 }
 
 fn replica_spread(frame: &Frame<'_>) -> Value {
-    let running = frame.name("running")?;
-    let waiting = frame.name("waiting")?;
     gauge_points(frame, "running")?;
-    let loads: Vec<f64> = engines(frame, running)
-        .iter()
-        .map(|engine| {
-            let of = |series: &crate::evidence::Series| series.label("engine") == engine.as_deref();
-            let points = [frame.view.gauge_where(running, of), frame.view.gauge_where(waiting, of)];
-            points.iter().flatten().map(|point| point.value).sum()
-        })
-        .collect();
-    let mean = loads.iter().sum::<f64>() / loads.len() as f64;
+    let mut loads: BTreeMap<Option<&str>, f64> = BTreeMap::new();
+    for family in ["running", "waiting"] {
+        for (engine, points) in frame.view.gauge_by(frame.name(family)?, ENGINE) {
+            let load: f64 = points.iter().map(|point| point.value).sum();
+            *loads.entry(engine).or_default() += load;
+        }
+    }
+    let mean = loads.values().sum::<f64>() / loads.len() as f64;
     if mean <= 0.0 {
         return Err(Missing::no_samples("request in flight"));
     }
-    Ok(Estimate::exact(loads.iter().copied().fold(0.0, f64::max) / mean, None))
+    Ok(Estimate::exact(loads.values().copied().fold(0.0, f64::max) / mean, None))
 }

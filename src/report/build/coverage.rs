@@ -47,7 +47,7 @@ pub(super) fn of(case: &Case<'_>, answers: &Answers) -> Coverage {
             Some(Truth::Unknown(why)) if says_nothing_changed(why) => coverage.answered += 1,
             Some(Truth::Unknown(why)) => {
                 for (name, missing) in why {
-                    gaps.entry(missing.why.clone()).or_default().insert(signal_of(name).into());
+                    gaps.entry(missing.why.clone()).or_default().insert(plain(signal_of(name)));
                 }
             }
             None => {}
@@ -60,6 +60,13 @@ pub(super) fn of(case: &Case<'_>, answers: &Answers) -> Coverage {
     gaps.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.0.cmp(&b.0)));
     coverage.missing.extend(gaps.into_iter().map(|(why, names)| Gap { what: listed(&names), why }));
     coverage
+}
+
+/// A signal's name in words: `client_gap_seconds` is the client gap. The readings carry the id.
+fn plain(name: &str) -> String {
+    let suffix = signals::find(name).and_then(|signal| signal.unit.suffix());
+    let bare = suffix.and_then(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+    bare.trim_end_matches("_ratio").trim_end_matches("_count").replace('_', " ")
 }
 
 /// Names of one gap that are written out; the rest is counted.
@@ -125,7 +132,7 @@ pub(super) fn vetoes(case: &Case<'_>, answers: &Answers) -> Vec<Gap> {
     }
     let mut vetoes = Vec::new();
     let mut veto = |what: &str, why: String| vetoes.push(Gap { what: what.into(), why });
-    if now("stale_scrapes_count").is_some_and(|age| age.point > STALE_INTERVALS) {
+    if now("scrape_age_intervals").is_some_and(|age| age.point > STALE_INTERVALS) {
         veto("recent pages", "the pages stop before the evidence does, so they are old".into());
     }
     let idle = |name: &str| now(name).is_none_or(|value| value.point == 0.0);
