@@ -63,7 +63,7 @@ fn a_timestamp_in_the_system_message_fits_one_screen() {
     ran.assert_code(1);
     fits(&ran.stdout);
     assert!(!ran.said().contains("db5b5fab8f4d3e27"));
-    insta::assert_snapshot!("prefix_diff__pair", ran.stdout);
+    insta::assert_snapshot!("pair", ran.stdout);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn many_requests_fit_one_screen() {
     let ran = diff(&[&files.put("many.jsonl", many())]);
     ran.assert_code(1);
     fits(&ran.stdout);
-    insta::assert_snapshot!("prefix_diff__many", ran.stdout);
+    insta::assert_snapshot!("many", ran.stdout);
 }
 
 #[test]

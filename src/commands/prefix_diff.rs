@@ -67,6 +67,7 @@ fn page(args: &PrefixDiffArgs) -> Result<Page, Failure> {
             prompts => Answer::Many(Box::new(many::compare(prompts, &scale))),
         },
     };
+    notes.extend(joined(&old));
     Ok(Page { schema_version: 1, command: "prefix-diff", scale, answer, notes })
 }
 
@@ -117,9 +118,19 @@ fn notes(input: &Input, path: &Path) -> Vec<String> {
     } else if input.prompts.iter().any(|prompt| prompt.cut) {
         notes.push(format!("{name} holds a prompt that is too long; its beginning is compared"));
     }
-    if input.prompts.iter().any(|prompt| prompt.parts.iter().any(|part| part.label == "tools")) {
-        notes.push("tools stand first, as most chat templates put them there".into());
-    }
-    notes.truncate(3);
     notes
+}
+
+/// How a chat was joined, as the bytes counted are not those that the template writes.
+fn joined(input: &Input) -> Option<String> {
+    let mut parts = input.prompts.iter().flat_map(|prompt| &prompt.parts);
+    let tools =
+        input.prompts.iter().any(|prompt| prompt.parts.iter().any(|part| part.label == "tools"));
+    let first = if tools { "tools first, as most chat templates put them, then " } else { "" };
+    parts.any(|part| part.body > part.start).then(|| {
+        format!(
+            "bytes count the chat joined ({first}role and text of each message); the template's \
+             own tokens are not in them"
+        )
+    })
 }

@@ -146,21 +146,35 @@ fn by_blocks(prompts: &[Prompt], order: &[usize], beside: &[usize], scale: &Scal
     counts
 }
 
-/// The first volatile position that most requests have in common.
+/// The volatile position whose move gains most. Requests that share one field, such as a time in
+/// minutes, stand side by side in sorted order and hide it; those farther away show it. So each
+/// request is compared with its best neighbour and with some at a distance.
 fn first(prompts: &[Prompt], order: &[usize], beside: &[usize], scale: &Scale) -> Option<First> {
+    let n = order.len();
+    let near: Vec<usize> = (0..n).map(|i| best(beside, i).0).collect();
+    let far = |part: usize| (0..n).map(|i| (i + n.div_ceil(part)) % n).collect();
+    let partners: [Vec<usize>; 4] = [near, far(16), far(4), far(2)];
+    let found = partners.iter().filter_map(|partners| most(prompts, order, partners, scale));
+    found.reduce(|best, other| {
+        let gains = other.hit_ratio_if_moved.lo > best.hit_ratio_if_moved.lo;
+        if gains { other } else { best }
+    })
+}
+
+/// The first volatile position that most requests have in common with these partners.
+fn most(prompts: &[Prompt], order: &[usize], partners: &[usize], scale: &Scale) -> Option<First> {
     let mut tally: HashMap<(Kind, usize), (usize, usize, usize)> = HashMap::new();
-    for i in 0..order.len() {
-        let (partner, _) = best(beside, i);
-        let Some(other) = order.get(partner) else { continue };
-        let (old, new) = (&prompts[order[i]], &prompts[*other]);
+    for (index, partner) in order.iter().zip(partners) {
+        let Some(other) = order.get(*partner) else { continue };
+        let (old, new) = (&prompts[*index], &prompts[*other]);
         if old.scope != new.scope {
             continue;
         }
         let Some(field) = volatile(old, new, scale) else { continue };
-        tally.entry((field.kind, field.old.start)).or_insert((0, order[i], *other)).0 += 1;
+        tally.entry((field.kind, field.old.start)).or_insert((0, *index, *other)).0 += 1;
     }
-    let most = |a: &(&(Kind, usize), &(usize, usize, usize))| (a.1.0, std::cmp::Reverse(*a.0));
-    let (_, (_, old, new)) = tally.iter().max_by_key(most)?;
+    let count = |a: &(&(Kind, usize), &(usize, usize, usize))| (a.1.0, std::cmp::Reverse(*a.0));
+    let (_, (_, old, new)) = tally.iter().max_by_key(count)?;
     describe(prompts, &prompts[*old], &prompts[*new], scale)
 }
 

@@ -164,7 +164,7 @@ fn both(
     if arms(x, y) {
         return field(Kind::Experiment, a, b, "two arms or states of a flag".into());
     }
-    if without_digits(x) == without_digits(y) && x != y {
+    if x != y && without_digits(x).is_some_and(|rest| without_digits(y) == Some(rest)) {
         return field(Kind::Number, a, b, "words that differ in their digits only".into());
     }
     None
