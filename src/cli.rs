@@ -6,8 +6,8 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use values::{At, FailOn, Format, SchemaOf, Source, parse_duration, parse_size};
-use values::{parse_at, parse_share};
+pub use values::{At, FailOn, Format, PlainFormat, SchemaOf, Source, parse_duration, parse_size};
+use values::{parse_at, parse_chars, parse_share};
 
 use crate::{exit, runbook::load};
 
@@ -34,6 +34,9 @@ pub enum Command {
     Sweep(Box<RunArgs>),
     /// Record the evidence into a bundle, to be judged elsewhere or later
     Collect(Box<CollectArgs>),
+    /// Show where prompts part: the first byte that differs, the volatile field there, the KV
+    /// blocks lost
+    PrefixDiff(PrefixDiffArgs),
     /// Explain any signal, check, cause, runbook, policy entry or exit code
     Explain(ExplainArgs),
     /// List, show, lint or test runbooks
@@ -267,6 +270,31 @@ pub struct ExplainArgs {
     /// Where to look.
     #[command(flatten)]
     pub library: LibraryArgs,
+}
+
+/// Flags of `prefix-diff`.
+#[derive(Debug, Clone, Args)]
+pub struct PrefixDiffArgs {
+    /// A prompt: plain text, a JSON body (tools, which templates put first, then messages), or
+    /// JSON lines of bodies or of records around them; - is stdin. Alone: a file of many requests
+    pub old: PathBuf,
+    /// The prompt to compare it with
+    pub new: Option<PathBuf>,
+    /// Tokens of a KV block; the server's own is block_size of vllm:cache_config_info
+    #[arg(
+        long, value_name = "N", default_value_t = 16,
+        value_parser = clap::value_parser!(u32).range(1..=1_048_576)
+    )]
+    pub block_size: u32,
+    /// Characters of a token, roughly; tokens are an interval of a quarter to both sides
+    #[arg(long, value_name = "X", default_value_t = 4.0, value_parser = parse_chars)]
+    pub chars_per_token: f64,
+    /// Format of the answer [default: terminal]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<PlainFormat>,
+    /// Write the answer to this file, all of it or nothing [default: stdout]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Which runbooks.

@@ -11,6 +11,7 @@ pub mod commands;
 pub mod config;
 pub mod evidence;
 pub mod exit;
+pub mod prefix;
 pub mod report;
 pub mod runbook;
 pub mod signals;

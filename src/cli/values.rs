@@ -36,6 +36,16 @@ pub enum Format {
     Json,
 }
 
+/// Formats of answers that are no report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lowercase")]
+pub enum PlainFormat {
+    /// For people, on a screen.
+    Terminal,
+    /// For programs.
+    Json,
+}
+
 /// Severity at which the gate closes.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema,
@@ -128,6 +138,14 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 pub(super) fn parse_share(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| format!("`{text}` is not a share from 0 to 1, e.g. 0.5"))
+}
+
+/// Reads the characters of a token.
+pub(super) fn parse_chars(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(chars) if (0.25..=16.0).contains(&chars) => Ok(chars),
+        _ => Err("between 0.25 and 16 characters, e.g. 4".into()),
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod explain;
 pub mod generate;
 mod live;
 mod page;
+pub mod prefix_diff;
 pub mod run;
 pub mod runbook;
 pub mod settings;
@@ -65,6 +66,7 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Explain(args) => explain::run(&args, &env),
             Command::Runbook(command) => runbook::run(command, &env),
             Command::Config(ConfigCommand::Check(args)) => settings::check(&args, &env),
+            Command::PrefixDiff(args) => prefix_diff::run(&args),
             Command::Completions { shell } => generate::completions(shell),
             Command::Man => generate::man(),
             Command::Schema { of } => generate::schema(of),
