@@ -6,7 +6,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use values::{At, FailOn, Format, SchemaOf, Source, parse_duration, parse_size};
+pub use values::{At, EvalFormat, FailOn, Format, SchemaOf, Source, parse_duration, parse_size};
 use values::{parse_at, parse_share};
 
 use crate::{exit, runbook::load};
@@ -34,6 +34,8 @@ pub enum Command {
     Sweep(Box<RunArgs>),
     /// Record the evidence into a bundle, to be judged elsewhere or later
     Collect(Box<CollectArgs>),
+    /// Score the verdicts on labelled recordings, beside two naive judges
+    Eval(EvalArgs),
     /// Explain any signal, check, cause, runbook, policy entry or exit code
     Explain(ExplainArgs),
     /// List, show, lint or test runbooks
@@ -256,6 +258,24 @@ pub struct CollectArgs {
     /// Settings.
     #[command(flatten)]
     pub config: ConfigArgs,
+}
+
+/// Flags of `eval`.
+#[derive(Debug, Clone, Args)]
+pub struct EvalArgs {
+    /// Folders with labelled recordings: a label.json beside a capture/ or a capture.tar.zst, at
+    /// most two folders deep
+    #[arg(value_name = "DIR", required = true)]
+    pub folders: Vec<PathBuf>,
+    /// Format of the score
+    #[arg(long, value_name = "FORMAT", default_value = "terminal")]
+    pub format: EvalFormat,
+    /// Write the score to this file, all of it or nothing [default: stdout]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Which runbooks.
+    #[command(flatten)]
+    pub library: LibraryArgs,
 }
 
 /// Flags of `explain`.

@@ -36,6 +36,16 @@ pub enum Format {
     Json,
 }
 
+/// Formats of a score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lowercase")]
+pub enum EvalFormat {
+    /// For people.
+    Terminal,
+    /// For programs.
+    Json,
+}
+
 /// Severity at which the gate closes.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema,

@@ -15,10 +15,11 @@ use super::{
 use crate::signals;
 
 /// Commands of the tool: a runbook of such a name could never be run.
-pub const RESERVED: [&str; 11] = [
+pub const RESERVED: [&str; 12] = [
     "sweep",
     "collect",
     "explain",
+    "eval",
     "runbook",
     "config",
     "completions",
