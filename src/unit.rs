@@ -46,6 +46,26 @@ impl Unit {
         })
     }
 
+    /// The unit that a name's ending tells; a longer ending wins.
+    pub fn of_name(name: &str) -> Option<Self> {
+        const BY_ENDING: [Unit; 8] = [
+            Unit::TokensPerSecond,
+            Unit::RequestsPerSecond,
+            Unit::PerMinute,
+            Unit::Seconds,
+            Unit::Bytes,
+            Unit::Tokens,
+            Unit::Requests,
+            Unit::Factor,
+        ];
+        match name.rsplit('_').next() {
+            Some("ratio") => return Some(Self::Ratio),
+            Some("change") => return Some(Self::Factor),
+            _ => {}
+        }
+        BY_ENDING.into_iter().find(|unit| unit.suffix().is_some_and(|end| name.ends_with(end)))
+    }
+
     /// Writes `value` for a person, with at most three significant digits.
     pub fn show(self, value: f64) -> String {
         if !value.is_finite() {
@@ -69,20 +89,31 @@ impl Unit {
         }
     }
 
-    /// Writes an interval for a person, e.g. `100 ms to 250 ms`; one number where both ends agree.
+    /// Writes an interval for a person, e.g. `100 to 250 ms`; one number where both ends agree.
     pub fn show_interval(self, lo: f64, hi: f64) -> String {
         let (low, high) = (self.show(lo), self.show(hi));
         if low == high {
             return low;
         }
         if !hi.is_finite() {
-            return format!("over {low}");
+            return if lo > 0.0 { format!("over {low}") } else { "anything".into() };
         }
         if lo <= 0.0 {
             return format!("up to {high}");
         }
-        format!("{low} to {high}")
+        match (low.rsplit_once(' '), high.rsplit_once(' ')) {
+            (Some((number, unit)), Some((_, same))) if unit == same => {
+                format!("{number} to {high}")
+            }
+            _ => format!("{low} to {high}"),
+        }
     }
+}
+
+/// A number of things: `1 page`, `1,200 pages`.
+pub fn counted(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", group_thousands(number as f64))
 }
 
 fn show_seconds(value: f64) -> String {
@@ -167,11 +198,17 @@ mod tests {
         assert_eq!(Unit::Requests.show(1.0), "1 request");
         assert_eq!(Unit::Bytes.show(1_073_741_824.0), "1 GiB");
         assert_eq!(Unit::Count.show(0.0), "0");
+        assert_eq!(
+            (counted(1, "page").as_str(), counted(0, "page").as_str()),
+            ("1 page", "0 pages")
+        );
     }
 
     #[test]
     fn an_interval_is_written_as_one_and_never_as_a_false_point() {
-        assert_eq!(Unit::Seconds.show_interval(0.1, 0.25), "100 ms to 250 ms");
+        assert_eq!(Unit::Seconds.show_interval(0.1, 0.25), "100 to 250 ms");
+        assert_eq!(Unit::Seconds.show_interval(0.8, 1.0), "800 ms to 1 s");
+        assert_eq!(Unit::Seconds.show_interval(0.0, f64::INFINITY), "anything");
         assert_eq!(Unit::Seconds.show_interval(0.0, 0.3), "up to 300 ms");
         assert_eq!(Unit::Seconds.show_interval(2560.0, f64::INFINITY), "over 42.7 min");
         assert_eq!(Unit::Ratio.show_interval(0.5, 0.5), "50 %");

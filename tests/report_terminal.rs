@@ -135,7 +135,7 @@ fn impact_comes_first_and_gaps_come_before_reassurance() {
     assert!(first(&reports::prefix_broken()).starts_with("412 to 520 of 1,240 requests"));
     assert!(first(&reports::overloaded()).starts_with("At least 2,210 of 3,480 requests"));
     let text = render(&reports::healthy(), &PLAIN);
-    let gap = text.find("Not looked at").expect("the gap is named");
+    let gap = text.find("Not known").expect("the gap is named");
     assert!(gap < text.find("No symptom holds").expect("the result is named"));
 }
 

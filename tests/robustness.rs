@@ -102,3 +102,29 @@ fn a_missing_source_refutes_no_cause_that_is_true() {
         assert!(source == "metrics" || grown.is_empty(), "{} -{source}: {grown:?}", recording.name);
     });
 }
+
+/// Counters at infinity make every mean NaN, and NaN would answer each check with no.
+#[test]
+fn latencies_that_are_no_numbers_are_missing_and_never_healthy() {
+    let library = Library::embedded().unwrap();
+    let healthy =
+        recordings().into_iter().find(|recording| recording.label.causes.is_empty()).unwrap();
+    for value in ["+Inf", "1.7e308"] {
+        let mut bundle = healthy.bundle.clone();
+        for body in bundle.scrapes.values_mut() {
+            let page = String::from_utf8_lossy(body);
+            let broken = |line: &str| match line.rsplit_once(' ') {
+                Some((key, _)) if line.starts_with("vllm:") && line.contains("_seconds_") => {
+                    format!("{key} {value}\n")
+                }
+                _ => format!("{line}\n"),
+            };
+            *body = page.lines().map(broken).collect::<String>().into_bytes();
+        }
+        let report = judge(&library, &bundle, None);
+        assert_ne!(report.verdict, Verdict::Healthy, "{value}");
+        for row in report.readings.iter().filter(|row| row.now.is_none()) {
+            assert!(row.missing.is_some(), "{value}: {}", row.signal);
+        }
+    }
+}

@@ -9,6 +9,7 @@ use crate::{
     evidence::bundle::Bundle,
     exit::Exit,
     sources,
+    unit::counted,
 };
 
 /// Samples a live server and saves the bundle. A server that did not answer is evidence too, but
@@ -25,9 +26,9 @@ pub fn run(args: &CollectArgs, env: &Environment) -> anyhow::Result<Exit> {
     leave_out(&mut gathered.bundle, &settings.sources);
     gathered.bundle.save(&args.output)?;
     write::note(&format!(
-        "{} scrapes and {} probe rounds are in {}",
-        gathered.bundle.scrapes.len(),
-        gathered.bundle.probes.len(),
+        "recorded {} and {} in {}",
+        counted(gathered.bundle.scrapes.len(), "scrape"),
+        counted(gathered.bundle.probes.len(), "probe round"),
         args.output.display()
     ));
     let exit = match unusable(&gathered.bundle) {

@@ -9,6 +9,7 @@ use crate::{
         Cause, Check, Fix, Item, Library, PolicyEntry, Runbook, Weight, problem::did_you_mean,
     },
     signals::{self, Signal, families},
+    unit::Unit,
 };
 
 /// Prints the page of an id.
@@ -50,8 +51,11 @@ fn unknown(id: &str, library: &Library) -> Failure {
     let start: String = id.chars().take(3).collect();
     let alike = |name: &&str| name.contains(id) || (start.len() > 2 && name.starts_with(&start));
     let close: Vec<_> = names.iter().copied().filter(alike).take(6).collect();
-    let near = did_you_mean(id, names)
-        .or_else(|| (!close.is_empty()).then(|| format!("one of {}", close.join(", "))));
+    let near = did_you_mean(id, names).or_else(|| match &close[..] {
+        [] => None,
+        [one] => Some(format!("did you mean `{one}`?")),
+        several => Some(format!("one of {}", several.join(", "))),
+    });
     Failure {
         tried: format!("explain `{id}`"),
         happened: "no signal, check, cause, runbook, policy entry or exit code has this id".into(),
@@ -173,13 +177,13 @@ fn list(page: &mut Page, heading: &str, items: &[Item], library: &Library) {
     }
     page.gap().text("  ", heading);
     for item in items {
-        let no = match item.no {
-            Weight::None => String::new(),
-            weight => format!(", a no {}", format!("{weight:?}").to_lowercase()),
+        let said = |answer: &str, weight: Weight| {
+            (weight != Weight::None).then(|| format!("{answer}: {}", word(&weight)))
         };
-        let weight = format!("{:?}", item.weight).to_lowercase();
-        let question = question(&item.check.value, library);
-        page.text("  - ", &format!("{question} [{weight}{no}]"));
+        let said: Vec<_> =
+            [said("yes", item.weight), said("no", item.no)].into_iter().flatten().collect();
+        let said = if said.is_empty() { String::new() } else { format!(" [{}]", said.join(", ")) };
+        page.text("  - ", &format!("{}{said}", question(&item.check.value, library)));
     }
 }
 
@@ -220,7 +224,8 @@ fn of_runbook(runbook: &Runbook, library: &Library) -> String {
 fn of_policy(name: &str, entry: &PolicyEntry, library: &Library) -> String {
     let mut page = Page::default();
     page.text("", &format!("{name} (policy)")).text("  ", &entry.about).gap();
-    page.field("value", &entry.value.to_string())
+    let value = Unit::of_name(name).map_or(entry.value.to_string(), |unit| unit.show(entry.value));
+    page.field("value", &value)
         .field("set by", if entry.by_user { "you" } else { "the tool" })
         .field("in checks as", &format!("policy_{name}"))
         .field("defined in", &place(library, crate::runbook::Kind::Policy, name));

@@ -11,6 +11,7 @@ use crate::{
     config::{self, Environment},
     exit::Exit,
     runbook::{Library, Next, Runbook, lint, problem::did_you_mean, trial},
+    unit::counted,
 };
 
 /// Runs one of the commands about runbooks.
@@ -135,9 +136,10 @@ fn lint(args: &LibraryArgs, env: &Environment) -> anyhow::Result<Exit> {
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let mut out: String = problems.iter().map(|p| format!("{}\n\n", p.render(color))).collect();
     out.push_str(&format!(
-        "{} files: {errors} errors, {} warnings",
-        library.files.len(),
-        problems.len() - errors
+        "{}: {}, {}",
+        counted(library.files.len(), "file"),
+        counted(errors, "error"),
+        counted(problems.len() - errors, "warning")
     ));
     write::print(&out)?;
     Ok(if errors > 0 { Exit::Finding } else { Exit::Clean })

@@ -9,6 +9,7 @@ use crate::{
     evidence::bundle::url_without_credentials,
     exit::Exit,
     runbook::Library,
+    unit::counted,
 };
 
 /// Reads every setting and every runbook, and prints what is in force.
@@ -55,11 +56,11 @@ fn table(settings: &Settings, library: &Library) -> String {
         (
             "loaded",
             format!(
-                "{} runbooks, {} checks, {} causes, {} policy entries",
-                library.runbooks.len(),
-                library.checks.len(),
-                library.causes.len(),
-                library.policy.len()
+                "{}, {}, {}, {} of policy",
+                counted(library.runbooks.len(), "runbook"),
+                counted(library.checks.len(), "check"),
+                counted(library.causes.len(), "cause"),
+                counted(library.policy.len(), "value")
             ),
         ),
     ];

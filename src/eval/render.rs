@@ -10,7 +10,7 @@ use crate::report::{
 
 /// Columns of the first column, and of each judge's.
 const HEAD: usize = 18;
-const COLUMN: usize = 27;
+const COLUMN: usize = 29;
 
 /// The score as JSON: indented, deterministic, one line feed at the end.
 pub fn json(evaluation: &Evaluation) -> String {

@@ -3,19 +3,26 @@
 //! Counters restart at 0 with their process, so every increase here is reset-aware: a decrease
 //! between two samples counts the later value as the growth since the restart, as Prometheus does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::BuildHasher,
+};
 
 use super::{Span, Time, histogram::Histogram};
 
 /// Labels sorted by name.
 pub type Labels = Vec<(String, String)>;
 
+/// Largest size of a value that counts as one. No counter of a server gets there, and sums and
+/// squares of what is smaller stay finite, so that no reading can become infinite or NaN.
+pub const LARGEST: f64 = 1e18;
+
 /// One sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
     /// Unix seconds.
     pub at: Time,
-    /// The value; never NaN.
+    /// The value; finite, and at most [`LARGEST`] in size.
     pub value: f64,
 }
 
@@ -49,6 +56,8 @@ pub struct SeriesSet {
     series: Vec<Series>,
     by_name: BTreeMap<String, Vec<usize>>,
     by_key: HashMap<String, usize, foldhash::fast::RandomState>,
+    /// Series by the hash of name and labels, as a page may hold a hundred thousand of one name.
+    by_hash: HashMap<u64, Vec<usize>, foldhash::fast::RandomState>,
     pages: Vec<Time>,
 }
 
@@ -60,7 +69,8 @@ impl SeriesSet {
 
     /// Adds a sample. `key` is any text that is the same for the same series (e.g. the raw line up
     /// to the value); `describe` gives name and labels and is called only when the key is new.
-    /// NaN is dropped: it says "no value".
+    /// NaN says "no value", and infinite or absurd values are none either: all are dropped, so that
+    /// what rests on them is missing instead of wrong.
     pub fn record(
         &mut self,
         key: &str,
@@ -68,7 +78,7 @@ impl SeriesSet {
         value: f64,
         describe: impl FnOnce() -> (String, Labels),
     ) {
-        if value.is_nan() {
+        if value.is_nan() || value.abs() > LARGEST {
             return;
         }
         let index = match self.by_key.get(key) {
@@ -84,10 +94,12 @@ impl SeriesSet {
 
     fn intern(&mut self, key: &str, (name, mut labels): (String, Labels)) -> usize {
         labels.sort();
-        let known = self.by_name.get(&name).and_then(|indices| {
-            indices.iter().copied().find(|&index| self.series[index].labels == labels)
-        });
+        let hash = self.by_hash.hasher().hash_one((&name, &labels));
+        let alike = self.by_hash.entry(hash).or_default();
+        let same = |series: &Series| series.name == name && series.labels == labels;
+        let known = alike.iter().copied().find(|&index| same(&self.series[index]));
         let index = known.unwrap_or_else(|| {
+            alike.push(self.series.len());
             self.by_name.entry(name.clone()).or_default().push(self.series.len());
             self.series.push(Series { name, labels, points: Vec::new() });
             self.series.len() - 1
@@ -206,7 +218,8 @@ impl<'a> View<'a> {
     }
 
     fn page_before(&self, at: Time) -> bool {
-        self.set.pages.iter().any(|&page| self.span.contains(page) && page < at)
+        let first = self.set.pages.partition_point(|&page| page < self.span.from);
+        self.set.pages.get(first).is_some_and(|&page| page < at && self.span.contains(page))
     }
 
     /// The sum, at each page of the span, of the gauges of `name` that pass `keep`. Samples that
@@ -251,6 +264,7 @@ impl<'a> View<'a> {
         let name = format!("{base}_bucket");
         for series in self.set.named(&name).filter(|series| keep(series)) {
             let bound = series.label("le").and_then(|le| le.parse::<f64>().ok());
+            let bound = bound.filter(|bound| !bound.is_nan());
             if let (Some(bound), Some(growth)) = (bound, self.growth(series)) {
                 let slot = buckets.entry(order_bits(bound)).or_insert((bound, 0.0));
                 slot.1 += growth;
@@ -317,6 +331,25 @@ mod tests {
         let mut set = set("c", ("status", "2xx"), &[(0.0, 90.0), (5.0, 100.0)]);
         add(&mut set, "c", ("status", "4xx"), &[(5.0, 3.0)]);
         assert_eq!(View::new(&set, whole()).increase("c"), Some(13.0));
+    }
+
+    #[test]
+    fn a_value_that_no_server_counts_is_no_value() {
+        let values = [(0.0, f64::INFINITY), (5.0, 1.7e308), (10.0, f64::NAN), (15.0, 1.0)];
+        let set = set("c", ("engine", "0"), &values);
+        let points: Vec<&Point> = set.iter().flat_map(|series| &series.points).collect();
+        assert_eq!(points, [&Point { at: 15.0, value: 1.0 }]);
+    }
+
+    #[test]
+    fn one_series_under_two_spellings_is_one() {
+        let mut set = SeriesSet::default();
+        let labels = || vec![("b".to_string(), "2".to_string()), ("a".into(), "1".into())];
+        for (key, at) in [("x{b,a}", 0.0), ("x{a,b}", 5.0)] {
+            set.begin_page(at);
+            set.record(key, at, 1.0, || ("x".into(), labels()));
+        }
+        assert_eq!(set.named("x").count(), 1);
     }
 
     #[test]

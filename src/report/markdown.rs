@@ -28,7 +28,7 @@ pub fn render(report: &Report) -> String {
     page.section("Path walked", &path(report));
     page.section("Where the time goes", &decomposition(report));
     page.section("Timeline", &timeline(report));
-    page.section("Not looked at", &words::gaps(report).into_iter().map(gap).collect::<Vec<_>>());
+    page.section("Not known", &words::gaps(report).into_iter().map(gap).collect::<Vec<_>>());
     page.section("Sources", &sources(report));
     page.readings(report);
     page.out
@@ -128,7 +128,7 @@ fn coverage(report: &Report) -> String {
         report.coverage.answered, report.coverage.asked
     );
     if !named.is_empty() {
-        out += &format!(" Not looked at: {}", named.join(", "));
+        out += &format!(" Not known: {}", named.join(", "));
         if gaps.len() > named.len() {
             out += &format!(" and {} more", gaps.len() - named.len());
         }
@@ -152,9 +152,7 @@ fn summary(report: &Report) -> String {
             sentence(&text(&cause.title)),
             sentence(&text(&cause.claim)),
         ),
-        (_, None) => "A symptom holds, but no cause in the catalogue explains it: \
-                      not in the catalogue."
-            .to_string(),
+        (_, None) => format!("Not in the catalogue. {}", words::unexplained(report)),
     };
     format!("{told}\n\n")
 }
@@ -170,7 +168,7 @@ fn cause_table(report: &Report) -> Vec<String> {
             "| {under}{} ({}) | {} | {} | {} |\n",
             text(&cause.title),
             code(&cause.id),
-            words::percent(cause.probability),
+            words::likely(cause).unwrap_or_else(|| "–".into()),
             words::status(cause.status),
             words::severity(cause.severity),
         )
@@ -186,12 +184,9 @@ fn evidence(cause: &CauseFound) -> Vec<String> {
     }
     blocks.extend(cause.in_favour.iter().map(|fact| evidenced("For", fact)));
     blocks.extend(cause.against.iter().map(|fact| evidenced("Against", fact)));
-    blocks.extend(
-        cause.missing.iter().map(|gap| {
-            format!("- **Missing**: {}: {}\n", text(&gap.what), sentence(&text(&gap.why)))
-        }),
-    );
-    blocks.extend(cause.decided_by.iter().map(|by| format!("- **Would decide**: {}\n", text(by))));
+    let missing = |gap| format!("- **Missing**: {}\n", text(&words::gap(gap)));
+    blocks.extend(cause.missing.iter().map(missing));
+    blocks.extend(words::decided(cause).map(|by| format!("- **Decides**: {}\n", text(&by))));
     blocks.extend(
         cause.track_record.iter().map(|kept| format!("- **Track record**: {}\n", text(kept))),
     );
@@ -272,13 +267,17 @@ fn timeline(report: &Report) -> Vec<String> {
     entries
         .map(|entry| {
             let at = text(&words::date_and_time(&entry.at));
-            format!("- {at} ({}): {}\n", text(&entry.relation), sentence(&text(&entry.text)))
+            let relation = match entry.kind.as_str() {
+                "onset" => "onset".into(),
+                _ => text(&entry.relation),
+            };
+            format!("- {at} ({relation}): {}\n", sentence(&text(&entry.text)))
         })
         .collect()
 }
 
 fn gap(gap: &Gap) -> String {
-    format!("- {}: {}\n", text(&gap.what), sentence(&text(&gap.why)))
+    format!("- {}\n", text(&words::gap(gap)))
 }
 
 fn sources(report: &Report) -> Vec<String> {

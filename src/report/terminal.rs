@@ -170,9 +170,13 @@ fn fit(mut blocks: Vec<Block>, room: usize) -> Vec<Line> {
     blocks.into_iter().flat_map(|block| block.lines).collect()
 }
 
-/// Ends a line with an ellipsis in place of its last word, so that it grows no wider and no number
-/// is cut in two.
+/// Ends a line at its last full sentence, else with an ellipsis in place of its last word, so that
+/// it grows no wider and no number is cut in two.
 fn mark_as_cut(line: &mut Line) {
+    if let Some(end) = line.text.rfind(". ").filter(|end| end * 3 > line.text.len()) {
+        line.text.truncate(end + 1);
+        return;
+    }
     if let Some((words, last)) = line.text.rsplit_once(' ') {
         line.text = if last.is_empty() { words.to_string() } else { format!("{words} …") };
     } else {

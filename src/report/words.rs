@@ -81,21 +81,28 @@ pub fn number(value: Number, unit: Unit) -> String {
     }
 }
 
-/// A change as a factor. An interval narrow enough to have a middle shows it: `×4.2 (3.6 to 5.0)`.
+/// A change for a table cell: its middle where it has one.
+pub fn change_in_short(value: Number) -> String {
+    let text = change(value);
+    text.split_once(" (").map_or(text.clone(), |(middle, _)| middle.into())
+}
+
+/// A change as a factor. An interval narrow enough to have a middle shows it: `4.2× (3.6 to 5.0)`.
 pub fn change(value: Number) -> String {
     match value {
-        Number::Point(point) if tiny(point) => "under ×0.01".into(),
-        Number::Interval { hi: Some(hi), .. } if tiny(hi) => "under ×0.01".into(),
-        Number::Point(point) => format!("×{}", factor(point)),
-        Number::Interval { lo, hi: None } => format!("over ×{}", factor(lo)),
-        Number::Interval { lo, hi: Some(hi) } if lo <= 0.0 => format!("up to ×{}", factor(hi)),
+        Number::Point(point) if tiny(point) => "under 0.01×".into(),
+        Number::Interval { hi: Some(hi), .. } if tiny(hi) => "under 0.01×".into(),
+        Number::Point(point) => format!("{}×", factor(point)),
+        Number::Interval { lo, hi: None } if lo <= 0.0 => "unknown".into(),
+        Number::Interval { lo, hi: None } => format!("over {}×", factor(lo)),
+        Number::Interval { lo, hi: Some(hi) } if lo <= 0.0 => format!("up to {}×", factor(hi)),
         Number::Interval { lo, hi: Some(hi) } if factor(lo) == factor(hi) => {
-            format!("×{}", factor(lo))
+            format!("{}×", factor(lo))
         }
         Number::Interval { lo, hi: Some(hi) } if hi <= lo * 2.0 => {
-            format!("×{} ({} to {})", factor((lo * hi).sqrt()), factor(lo), factor(hi))
+            format!("{}× ({} to {})", factor((lo * hi).sqrt()), factor(lo), factor(hi))
         }
-        Number::Interval { lo, hi: Some(hi) } => format!("×{} to ×{}", factor(lo), factor(hi)),
+        Number::Interval { lo, hi: Some(hi) } => format!("{} to {}×", factor(lo), factor(hi)),
     }
 }
 
@@ -120,6 +127,43 @@ pub fn percent(probability: f64) -> String {
         p if p < 1.0 => "under 1 %".into(),
         p => format!("{p:.0} %"),
     }
+}
+
+/// How likely a cause is; `None` where nothing was seen of it that a number could rest on.
+pub fn likely(cause: &CauseFound) -> Option<String> {
+    let unseen = cause.status == Status::NotExaminable && cause.probability < 0.01;
+    (!unseen).then(|| percent(cause.probability))
+}
+
+/// The check that separates a cause from its nearest rival, with its answer. What the answer means
+/// is left out where the evidence beside it says so already.
+pub fn decided(cause: &CauseFound) -> Option<String> {
+    let check = sentence(&clean(cause.decided_by.as_deref()?));
+    let said = cause.in_favour.iter().take(3).chain(&cause.against);
+    let told = said.map(|fact| format!(" - {}", sentence(&clean(&fact.text))));
+    let short = told.filter_map(|text| check.strip_suffix(&text).map(sentence)).next();
+    Some(short.unwrap_or(check))
+}
+
+/// What is said where no cause is supported: whether all were excluded, or some stayed open.
+pub fn unexplained(report: &Report) -> String {
+    let open = report.causes.iter().filter(|cause| cause.status == Status::NotExaminable).count();
+    let open = match open {
+        0 => String::new(),
+        1 => " One cause could not be examined.".into(),
+        n => format!(" {n} causes could not be examined."),
+    };
+    format!(
+        "A symptom holds, and no cause of the catalogue is shown to explain it.{open} This is what \
+         was seen; it is not a diagnosis."
+    )
+}
+
+/// A gap in one sentence: what, then why.
+pub fn gap(gap: &super::Gap) -> String {
+    let (what, why) = (clean(&gap.what), sentence(&clean(&gap.why)));
+    let joint = if what.ends_with('?') { " unknown -" } else { ":" };
+    format!("{what}{joint} {why}")
 }
 
 /// A time for people: without its date where that is the date of the report.
@@ -286,11 +330,13 @@ mod tests {
     #[test]
     fn a_change_shows_its_middle_only_where_it_has_one() {
         let interval = |lo, hi| Number::Interval { lo, hi };
-        assert_eq!(change(interval(3.6, Some(5.0))), "×4.2 (3.6 to 5.0)");
-        assert_eq!(change(interval(1.2, Some(5.0))), "×1.2 to ×5.0");
-        assert_eq!(change(interval(3.6, None)), "over ×3.6");
-        assert_eq!(change(interval(0.0, Some(0.2))), "up to ×0.20");
-        assert_eq!(change(Number::Point(12.3)), "×12");
+        assert_eq!(change(interval(3.6, Some(5.0))), "4.2× (3.6 to 5.0)");
+        assert_eq!(change(interval(1.2, Some(5.0))), "1.2 to 5.0×");
+        assert_eq!(change(interval(3.6, None)), "over 3.6×");
+        assert_eq!(change(interval(0.0, Some(0.2))), "up to 0.20×");
+        assert_eq!(change(Number::Point(12.3)), "12×");
+        assert_eq!(change(interval(0.0, None)), "unknown");
+        assert_eq!(change_in_short(interval(3.6, Some(5.0))), "4.2×");
     }
 
     #[test]
@@ -298,6 +344,15 @@ mod tests {
         let part = Number::Interval { lo: 412.0, hi: None };
         assert_eq!(share_of_requests(part, 1240.0), "at least 412 of 1,240 requests");
         assert_eq!(share_of_requests(Number::Point(0.0), 1.0), "0 of 1 request");
+    }
+
+    #[test]
+    fn a_gap_reads_as_one_sentence() {
+        let told = |what: &str| {
+            gap(&super::super::Gap { what: what.into(), why: "it was not read".into() })
+        };
+        assert_eq!(told("the log"), "the log: it was not read.");
+        assert_eq!(told("Does it fail?"), "Does it fail? unknown - it was not read.");
     }
 
     #[test]

@@ -90,11 +90,12 @@ impl Names for Facts<'_> {
                 .ok_or_else(|| unknown_name(name));
         }
         let reading = self.readings.get(signal_of(name)).ok_or_else(|| unknown_name(name))?;
-        match name {
-            _ if name.ends_with("_change") => reading.change.clone(),
-            _ if name.ends_with("_baseline") => reading.baseline.clone(),
-            _ => reading.now.clone(),
-        }
+        let value = match name {
+            _ if name.ends_with("_change") => &reading.change,
+            _ if name.ends_with("_baseline") => &reading.baseline,
+            _ => &reading.now,
+        };
+        value.clone().and_then(comparable)
     }
 
     fn long_run(&self, name: &str) -> bool {
@@ -104,6 +105,14 @@ impl Names for Facts<'_> {
             reading.long_run_baseline && compares(reading.compares_by_itself)
         })
     }
+}
+
+/// NaN compares as false with everything, which would pass for a "no".
+fn comparable(estimate: Estimate) -> Value {
+    if estimate.lo.is_nan() || estimate.hi.is_nan() || estimate.point.is_nan() {
+        return Err(Missing::new(MissingKind::Absent, "the values read give no number"));
+    }
+    Ok(estimate)
 }
 
 fn unknown_name(name: &str) -> Missing {
@@ -263,6 +272,12 @@ mod tests {
     fn ask(text: &str, given: &[(&'static str, Estimate)]) -> Truth {
         let names = Given(given.iter().copied().collect());
         Program::compile(text).unwrap().evaluate(&Scope::default(), &names).truth
+    }
+
+    #[test]
+    fn a_number_that_is_none_answers_nothing() {
+        assert!(comparable(Estimate::exact(f64::NAN, None)).is_err());
+        assert!(comparable(Estimate::bucket(0.25, f64::INFINITY, 9.0)).is_ok());
     }
 
     #[test]

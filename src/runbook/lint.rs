@@ -286,7 +286,7 @@ impl<'a> Linter<'a> {
     }
 }
 
-const PLACEHOLDERS: [&str; 4] = ["now", "baseline", "change", "threshold"];
+const PLACEHOLDERS: [&str; 5] = ["now", "baseline", "era", "change", "threshold"];
 
 /// The words in braces.
 fn placeholders(statement: &str) -> impl Iterator<Item = &str> {

@@ -86,7 +86,8 @@ pub struct Symptom {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub critical: Option<Spanned<String>>,
-    /// One sentence for the report; `{now}`, `{baseline}`, `{change}` and `{threshold}` are filled in.
+    /// One sentence for the report; `{now}`, `{baseline}`, `{era}` (before, or
+    /// since start), `{change}` and `{threshold}` are filled in.
     pub statement: String,
 }
 

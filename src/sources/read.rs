@@ -6,6 +6,7 @@ use crate::evidence::{
     Event, EventKind, Evidence, ProbeRound, SeriesSet, SourceState, SourceStatus, Span, Time,
     bundle::Bundle,
 };
+use crate::unit::counted;
 
 use super::{
     exposition::{self, PageError, Summary},
@@ -63,7 +64,7 @@ fn read_pages(bundle: &Bundle, series: &mut SeriesSet) -> Option<SourceStatus> {
             let detail = format!("{what}: line {} `{}` ({})", line.line, line.excerpt, line.why);
             (SourceState::Partial, detail)
         }
-        _ => (SourceState::Ok, format!("{good} pages of /metrics")),
+        _ => (SourceState::Ok, format!("{} of /metrics", counted(good, "page"))),
     };
     Some(SourceStatus { id: "metrics".into(), status, detail, took_ms: None })
 }
@@ -87,7 +88,7 @@ fn span(bundle: &Bundle, evidence: &Evidence) -> Span {
 fn read_log(bundle: &Bundle, evidence: &mut Evidence) {
     let Some(log) = &bundle.log else { return };
     evidence.access = logs::access_lines(log, evidence.span.to);
-    let detail = format!("{} POST requests in the access lines", evidence.access.len());
+    let detail = format!("{} in the access lines", counted(evidence.access.len(), "POST request"));
     let state = SourceState::Ok;
     note(
         &mut evidence.sources,
@@ -123,7 +124,7 @@ fn probe_status(evidence: &Evidence) -> Option<SourceStatus> {
     if rounds == 0 {
         return None;
     }
-    let detail = format!("{rounds} probe rounds");
+    let detail = counted(rounds, "probe round");
     Some(SourceStatus { id: "probes".into(), status: SourceState::Ok, detail, took_ms: None })
 }
 

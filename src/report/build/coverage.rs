@@ -15,12 +15,21 @@ use crate::{
 
 use super::Case;
 
-/// Sources that a gap is worth naming for, with what they would show.
-const SOURCES: [(&str, &str); 4] = [
-    ("log", "status codes of refused requests: pass the server's log with the bundle"),
-    ("probes", "whether the server answers: record its probes, or ask the live server with --url"),
-    ("nvml", "GPU clocks and faults: this version of the tool does not read the GPU yet"),
-    ("gateway", "prompt versions: this version of the tool does not read gateway records yet"),
+/// Sources that a gap is worth naming for, what they would show, and why it was not seen.
+const SOURCES: [(&str, &str, &str); 4] = [
+    (
+        "log",
+        "status codes of refused requests",
+        "the server's log was not read; put it into the bundle as server.log",
+    ),
+    (
+        "probes",
+        "whether the server answers",
+        "no probes were recorded; ask the live server with --url, or record them with \
+         `diagnose collect`",
+    ),
+    ("nvml", "GPU clocks and faults", "this version of the tool does not read the GPU yet"),
+    ("gateway", "prompt versions", "this version of the tool does not read gateway records yet"),
 ];
 
 /// Counts the checks asked and answered, and lists what could not be looked at.
@@ -92,8 +101,8 @@ fn source_asked(case: &Case<'_>, id: &str) -> bool {
 fn unasked(case: &Case<'_>) -> Vec<Gap> {
     SOURCES
         .iter()
-        .filter(|(id, _)| !source_asked(case, id))
-        .map(|(id, why)| Gap { what: (*id).into(), why: (*why).into() })
+        .filter(|(id, ..)| !source_asked(case, id))
+        .map(|(_, what, why)| Gap { what: (*what).into(), why: (*why).into() })
         .collect()
 }
 
@@ -121,12 +130,7 @@ pub(super) fn vetoes(case: &Case<'_>, answers: &Answers) -> Vec<Gap> {
     }
     let idle = |name: &str| now(name).is_none_or(|value| value.point == 0.0);
     if idle("finished_requests") && idle("running_max_requests") {
-        veto(
-            "traffic",
-            "no request was served in the window: idle is not healthy, it is idle; \
-              sample longer with --window, or send traffic"
-                .into(),
-        );
+        veto("traffic", without_traffic(case).into());
     } else if !latency_known(case, answers) {
         veto(
             "latency",
@@ -136,6 +140,20 @@ pub(super) fn vetoes(case: &Case<'_>, answers: &Answers) -> Vec<Gap> {
         );
     }
     vetoes
+}
+
+/// Why no request was seen, with the way to see one: a single page shows no growth at all.
+fn without_traffic(case: &Case<'_>) -> &'static str {
+    match case.evidence.series.pages().len() {
+        0 | 1 => {
+            "one page shows no rates and no latency of now; give two or more pages, or the \
+             live server with --url"
+        }
+        _ => {
+            "no request was served in the window, and an idle server proves nothing; sample \
+             longer with --window, or send traffic"
+        }
+    }
 }
 
 /// Whether at least one symptom of latency was answered, or history shows no change.

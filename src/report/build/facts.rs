@@ -24,7 +24,10 @@ pub(super) fn shown(estimate: &Estimate, unit: Unit) -> String {
 /// A value for JSON; `None` where it is missing.
 pub(super) fn number(value: &Value) -> Option<Number> {
     let estimate = value.as_ref().ok()?;
-    Some(if estimate.bucket { interval(estimate) } else { Number::Point(estimate.point) })
+    if estimate.bucket {
+        return Some(interval(estimate));
+    }
+    estimate.point.is_finite().then_some(Number::Point(estimate.point))
 }
 
 fn interval(estimate: &Estimate) -> Number {
@@ -66,6 +69,9 @@ pub(super) fn onset(windows: &Windows) -> Option<OnsetTime> {
     Some(OnsetTime { at: stamp(onset.at), plus_minus_seconds })
 }
 
+/// Models told apart at most: each costs a pass over the pages, and no one reads more.
+const MAX_MODELS: usize = 50;
+
 pub(super) fn impact(case: &Case<'_>) -> Option<Impact> {
     let objective = case.library.policy.get("ttft_p95_seconds")?.value;
     let span = case.windows.now;
@@ -82,6 +88,7 @@ pub(super) fn impact(case: &Case<'_>) -> Option<Impact> {
         .target
         .models
         .iter()
+        .take(MAX_MODELS)
         .filter_map(|model| {
             let over = signals::impact::over(case.evidence, span, objective, Some(model))?;
             Some(ModelImpact {
@@ -166,14 +173,20 @@ pub(super) fn readings(readings: &Readings) -> Vec<ReadingRow> {
             signal: signal.name.into(),
             now: number(&reading.now),
             baseline: number(&reading.baseline),
-            change: reading.change.as_ref().ok().map(|change| {
-                let exact = change.lo == change.hi;
-                if exact { Number::Point(change.point) } else { interval(change) }
-            }),
+            change: reading.change.as_ref().ok().filter(|change| change.lo.is_finite()).map(
+                |change| {
+                    let exact = change.lo == change.hi;
+                    if exact { Number::Point(change.point) } else { interval(change) }
+                },
+            ),
             unit: signal.unit,
             n: reading.now.as_ref().ok().and_then(|now| now.n),
             source: signal.source.into(),
-            missing: reading.now.as_ref().err().map(|missing| missing.why.clone()),
+            missing: match &reading.now {
+                Err(missing) => Some(missing.why.clone()),
+                Ok(_) if number(&reading.now).is_none() => Some("the values give no number".into()),
+                Ok(_) => None,
+            },
         })
         .collect()
 }

@@ -109,7 +109,7 @@ fn holds(case: &Case<'_>, condition: Option<&str>) -> bool {
         .is_some_and(|program| program.evaluate(&Scope::default(), &names).is_yes())
 }
 
-/// Fills `{now}`, `{baseline}`, `{change}` and `{threshold}`.
+/// Fills `{now}`, `{baseline}`, `{era}`, `{change}` and `{threshold}`.
 fn fill(text: &str, reading: &Reading, unit: Unit, threshold: Option<&PolicyEntry>) -> String {
     let show = |value: &Value, unit: Unit| match value {
         Ok(estimate) => facts::shown(estimate, unit),
@@ -120,7 +120,9 @@ fn fill(text: &str, reading: &Reading, unit: Unit, threshold: Option<&PolicyEntr
         value => show(value, Unit::Factor),
     };
     let threshold = threshold.map_or_else(String::new, |entry| unit.show(entry.value));
-    text.replace("{now}", &show(&reading.now, unit))
+    let era = if reading.long_run_baseline { "since start" } else { "before" };
+    text.replace("{era}", era)
+        .replace("{now}", &show(&reading.now, unit))
         .replace("{baseline}", &show(&reading.baseline, unit))
         .replace("{change}", &factor(&reading.change))
         .replace("{threshold}", &threshold)

@@ -3,10 +3,13 @@
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::{GUTTER, Line, Tone, labelled};
-use crate::report::{
-    CauseFound, Evidenced, Report,
-    text::{clean, pad, sentence, shorten_end, shorten_middle, width, wrap},
-    words,
+use crate::{
+    report::{
+        CauseFound, Evidenced, Report,
+        text::{clean, pad, sentence, shorten_end, shorten_middle, width, wrap},
+        words,
+    },
+    unit::Unit,
 };
 
 /// All sections, each under its heading.
@@ -19,7 +22,7 @@ pub(super) fn lines(report: &Report, columns: usize) -> Vec<Line> {
         ("Where the time goes (mean of finished requests)", decomposition(report, columns)),
         ("Timeline", timeline(report, columns)),
         ("Readings", readings(report, columns)),
-        ("Not looked at", gaps(report, columns)),
+        ("Not known", gaps(report, columns)),
         ("Sources", sources(report, columns)),
     ];
     let mut out = Vec::new();
@@ -78,9 +81,9 @@ fn causes(report: &Report, columns: usize) -> Vec<Line> {
 }
 
 fn cause(cause: &CauseFound, columns: usize) -> Vec<Line> {
+    let likely = words::likely(cause).map_or_else(String::new, |likely| format!("{likely}, "));
     let head = format!(
-        "{}, {}: {} ({}, {})",
-        words::percent(cause.probability),
+        "{likely}{}: {} ({}, {})",
         words::status(cause.status),
         clean(&cause.title),
         clean(&cause.id),
@@ -92,11 +95,10 @@ fn cause(cause: &CauseFound, columns: usize) -> Vec<Line> {
     lines.extend(evidence("  for", &cause.in_favour, columns));
     lines.extend(evidence("  against", &cause.against, columns));
     for gap in &cause.missing {
-        let text = format!("{}: {}", clean(&gap.what), sentence(&clean(&gap.why)));
-        lines.extend(labelled("  missing", &text, Tone::Plain, columns));
+        lines.extend(labelled("  missing", &words::gap(gap), Tone::Plain, columns));
     }
-    if let Some(check) = &cause.decided_by {
-        lines.extend(labelled("  decides", &clean(check), Tone::Plain, columns));
+    if let Some(check) = words::decided(cause) {
+        lines.extend(labelled("  decides", &check, Tone::Plain, columns));
     }
     if let Some(record) = &cause.track_record {
         lines.extend(labelled("  record", &sentence(&clean(record)), Tone::Plain, columns));
@@ -159,7 +161,7 @@ fn decomposition(report: &Report, columns: usize) -> Vec<Line> {
         let shown = end.round() - start.round();
         let bar = "█".repeat(cell(end).saturating_sub(cell(start)));
         let bar = format!("{}{bar}", " ".repeat(cell(start.min(end))));
-        let n = crate::unit::Unit::Requests.show(row.n);
+        let n = Unit::Requests.show(row.n);
         let part = pad(&shorten_end(&clean(&row.part), 19), 20);
         let line = format!("{part}{:>9} ms  {bar:<full$}  {n}", grouped(shown));
         lines.push(Line::bare(shorten_end(&line, columns), Tone::Plain));
@@ -206,13 +208,14 @@ fn readings(report: &Report, columns: usize) -> Vec<Line> {
         table.set_header(["signal", "now", "before", "change", "n"]);
         for row in measured {
             let show = |value: Option<_>| {
-                value.map_or_else(|| "–".to_string(), |value| words::number(value, row.unit))
+                let unit = unit_in_table(row.unit);
+                value.map_or_else(|| "–".to_string(), |value| words::number(value, unit))
             };
             table.add_row([
                 clean(&row.signal),
                 show(row.now),
                 show(row.baseline),
-                row.change.map_or_else(|| "–".to_string(), words::change),
+                row.change.map_or_else(|| "–".to_string(), words::change_in_short),
                 row.n.map_or_else(|| "–".to_string(), crate::unit::significant),
             ]);
         }
@@ -221,6 +224,19 @@ fn readings(report: &Report, columns: usize) -> Vec<Line> {
     }
     lines.extend(missing_readings(report, columns));
     lines
+}
+
+/// The unit to write where the signal's name stands beside the value: not what it ends with, unless
+/// the value may be scaled.
+fn unit_in_table(unit: Unit) -> Unit {
+    match unit {
+        Unit::Tokens
+        | Unit::TokensPerSecond
+        | Unit::Requests
+        | Unit::RequestsPerSecond
+        | Unit::PerMinute => Unit::Count,
+        unit => unit,
+    }
 }
 
 /// Signals without a value, gathered by the reason.
@@ -255,16 +271,17 @@ fn table(columns: usize) -> Table {
 fn keep_names_whole(table: &mut Table, columns: usize) {
     let longest = table.column_max_content_widths().first().copied().unwrap_or(0) + 2;
     let half = u16::try_from(columns / 2).unwrap_or(u16::MAX);
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
     if let Some(names) = table.column_mut(0) {
-        names.set_padding((0, 2));
         names.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(longest.min(half))));
     }
 }
 
 fn gaps(report: &Report, columns: usize) -> Vec<Line> {
-    let text =
-        |gap: &crate::report::Gap| format!("{}: {}", clean(&gap.what), sentence(&clean(&gap.why)));
-    words::gaps(report).iter().flat_map(|gap| hanging("- ", &text(gap), columns)).collect()
+    let gaps = words::gaps(report);
+    gaps.iter().flat_map(|gap| hanging("- ", &words::gap(gap), columns)).collect()
 }
 
 fn sources(report: &Report, columns: usize) -> Vec<Line> {

@@ -112,19 +112,23 @@ impl Page<'_> {
         if self.report.verdict == Verdict::Inconclusive {
             return self.whole("Coverage", &format!("{answered}."), Tone::Plain);
         }
-        let first = gaps[0];
-        let why = shorten_end(&clean(&first.why), 100);
-        let why = why.trim_end_matches('.');
-        let rest: Vec<String> =
-            gaps[1..].iter().take(3).map(|gap| shorten_end(&clean(&gap.what), 28)).collect();
-        let mut text = format!("{answered}. Not looked at: {} ({why})", short(&first.what, 40));
-        if !rest.is_empty() {
-            text += &format!(", {}", rest.join(", "));
-        }
-        if gaps.len() > 4 {
-            text += &format!(" and {} more", gaps.len() - 4);
-        }
-        self.cuttable(18, 2, "Coverage", &sentence(&text))
+        // The first reason and as many names as two lines hold: a list cut in the middle would hide
+        // how much is missing.
+        let names: Vec<String> = gaps.iter().take(4).map(|gap| short(&gap.what, 50)).collect();
+        let mut explained = names.clone();
+        explained[0] += &format!(" ({})", short(&gaps[0].why, 100));
+        let told = |names: &[String]| {
+            let more = match gaps.len() - names.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let text = format!("{answered}. Not known: {}{more}.", names.join(", "));
+            labelled("Coverage", &text, Tone::Plain, self.columns)
+        };
+        let shorter = (1..=names.len()).rev().map(|count| &names[..count]);
+        let mut candidates = std::iter::once(&explained[..]).chain(shorter).map(told);
+        let lines = candidates.find(|lines| lines.len() <= 2).unwrap_or_else(|| told(&names[..1]));
+        Block { rank: 0, keep: lines.len(), lines }
     }
 
     /// The worst symptom and the onset.
@@ -179,9 +183,8 @@ impl Page<'_> {
         }
         blocks.extend(words::second_root(self.report, cause).map(|other| self.also(cause, other)));
         blocks.extend(words::rival(self.report).map(|rival| self.rival(rival)));
-        if let Some(check) = &cause.decided_by {
-            blocks.push(self.cuttable(14, 1, "Decides", &clean(check)));
-        }
+        let decides = words::decided(cause);
+        blocks.extend(decides.map(|check| self.cuttable(14, 1, "Decides", &check)));
         blocks
     }
 

@@ -15,9 +15,7 @@ impl Page<'_> {
     pub(super) fn not_in_the_catalogue(&self) -> Vec<Block> {
         let mut blocks = vec![self.blank()];
         blocks.push(self.whole("Cause", "not in the catalogue", Tone::Strong));
-        let text = "A symptom holds, but no cause in the catalogue explains it. This is what was \
-                    seen; it is not a diagnosis.";
-        blocks.push(self.whole("", text, Tone::Plain));
+        blocks.push(self.whole("", &words::unexplained(self.report), Tone::Plain));
         for (index, symptom) in words::symptoms(self.report).iter().skip(1).take(3).enumerate() {
             let label = if index == 0 { "Seen" } else { "" };
             blocks.push(self.cuttable(9, 1, label, &sentence(&clean(&symptom.statement))));
@@ -51,7 +49,7 @@ impl Page<'_> {
             .enumerate()
             .map(|(index, (row, _))| {
                 let label = if index == 0 { "Moved" } else { "" };
-                self.cuttable(11, 1, label, &reading(row))
+                self.cuttable(11, 1, label, &self.reading(row))
             })
             .collect()
     }
@@ -79,10 +77,12 @@ impl Page<'_> {
     /// A calm page: what was looked at, and how it looks.
     pub(super) fn healthy(&self, note: Option<&CauseFound>) -> Vec<Block> {
         let window = &self.report.window;
-        let mut text = String::from(match self.report.symptoms.is_empty() {
-            true => "No symptom holds",
-            false => "Nothing holds that changes the verdict",
-        });
+        let one_runbook = !self.report.path.is_empty();
+        let mut text = match self.report.symptoms.is_empty() {
+            true if one_runbook => format!("No symptom of {} holds", clean(&self.report.command)),
+            true => "No symptom holds".into(),
+            false => "Nothing holds that changes the verdict".into(),
+        };
         if let (Some(from), Some(to)) = (&window.from, &window.to) {
             text += &format!(" from {} to {}", self.time(from), self.time(to));
         }
@@ -94,14 +94,17 @@ impl Page<'_> {
                 ", judged by policy alone: there is no time before to compare with."
             }
         };
-        let mut blocks = vec![self.blank(), self.cuttable(5, 2, "Result", &text)];
+        if one_runbook {
+            text += " Nothing else was judged; `diagnose sweep` judges everything.";
+        }
+        let mut blocks = vec![self.blank(), self.cuttable(5, 3, "Result", &text)];
         if let Some(impact) = &self.report.impact {
             blocks.push(self.cuttable(8, 1, "", &words::impact(self.report, impact)));
         }
         let measured = self.report.readings.iter().filter(|row| row.now.is_some());
         for (index, row) in measured.take(5).enumerate() {
             let label = if index == 0 { "Measured" } else { "" };
-            blocks.push(self.cuttable(9, 1, label, &reading(row)));
+            blocks.push(self.cuttable(9, 1, label, &self.reading(row)));
         }
         blocks.push(self.looked_at());
         for symptom in words::symptoms(self.report).iter().take(2) {
@@ -143,22 +146,26 @@ impl Page<'_> {
         }
         self.cuttable(10, 1, "Sources", &sentence(&text))
     }
-}
 
-/// One reading in words: `ttft_p95_seconds  450 ms to 500 ms, before 430 ms (×1.0)`.
-fn reading(row: &ReadingRow) -> String {
-    let Some(now) = row.now else {
-        return String::new();
-    };
-    let mut text = format!("{} {}", short(&row.signal, 60), words::number(now, row.unit));
-    if let Some(before) = row.baseline {
-        text += &format!(", before {}", words::number(before, row.unit));
+    /// One reading in words: `ttft_p95_seconds 450 to 500 ms, before 430 ms, 1.1×`.
+    fn reading(&self, row: &ReadingRow) -> String {
+        let Some(now) = row.now else {
+            return String::new();
+        };
+        let mut text = format!("{} {}", short(&row.signal, 60), words::number(now, row.unit));
+        if let Some(before) = row.baseline {
+            let era = match self.report.window.baseline_kind {
+                BaselineKind::Lifetime => "since start",
+                _ => "before",
+            };
+            text += &format!(", {era} {}", words::number(before, row.unit));
+        }
+        let moved = |change: &Number| distance(*change).is_some_and(|distance| distance > 0.0);
+        if let Some(change) = row.change.filter(moved) {
+            text += &format!(", {}", words::change(change));
+        }
+        text
     }
-    let moved = |change: &Number| distance(*change).is_some_and(|distance| distance > 0.0);
-    if let Some(change) = row.change.filter(moved) {
-        text += &format!(", {}", words::change(change));
-    }
-    text
 }
 
 /// How far a change surely is from none, on a log scale; 0 where it may be none.
