@@ -37,6 +37,8 @@ pub enum Command {
     /// Show where prompts part: the first byte that differs, the volatile field there, the KV
     /// blocks lost
     PrefixDiff(PrefixDiffArgs),
+    /// Score the verdicts on labelled recordings, beside two naive judges
+    Eval(EvalArgs),
     /// Explain any signal, check, cause, runbook, policy entry or exit code
     Explain(ExplainArgs),
     /// List, show, lint or test runbooks
@@ -259,6 +261,24 @@ pub struct CollectArgs {
     /// Settings.
     #[command(flatten)]
     pub config: ConfigArgs,
+}
+
+/// Flags of `eval`.
+#[derive(Debug, Clone, Args)]
+pub struct EvalArgs {
+    /// Folders with labelled recordings: a label.json beside a capture/ or a capture.tar.zst, at
+    /// most two folders deep
+    #[arg(value_name = "DIR", required = true)]
+    pub folders: Vec<PathBuf>,
+    /// Format of the score
+    #[arg(long, value_name = "FORMAT", default_value = "terminal")]
+    pub format: PlainFormat,
+    /// Write the score to this file, all of it or nothing [default: stdout]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Which runbooks.
+    #[command(flatten)]
+    pub library: LibraryArgs,
 }
 
 /// Flags of `explain`.

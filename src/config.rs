@@ -73,6 +73,9 @@ pub struct LiveSettings {
     pub sources: Vec<Source>,
 }
 
+/// Share of the checks asked that must be answered, unless set otherwise.
+pub const MIN_COVERAGE: f64 = 0.5;
+
 /// A text that no log and no error shows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -250,7 +253,7 @@ fn sources(args: &LiveArgs, file: &FileConfig) -> Vec<Source> {
 }
 
 fn min_coverage(flag: Option<f64>, file: Option<f64>) -> anyhow::Result<f64> {
-    let share = flag.or(file).unwrap_or(0.5);
+    let share = flag.or(file).unwrap_or(MIN_COVERAGE);
     if !(0.0..=1.0).contains(&share) {
         bail!("`min_coverage` in the settings file is {share}; it must lie between 0 and 1");
     }

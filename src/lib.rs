@@ -2,13 +2,14 @@
 //!
 //! Data flows one way: [`sources`] gather a [`evidence::bundle::Bundle`] and read it into
 //! [`evidence::Evidence`]; [`signals`] derive readings; [`runbook`] judges them; [`report`]
-//! renders the verdict. After evidence nothing blocks and nothing fails.
+//! renders the verdict; [`eval`] counts how often it is right. After evidence nothing blocks and nothing fails.
 
 #![warn(clippy::disallowed_methods)]
 
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod eval;
 pub mod evidence;
 pub mod exit;
 pub mod prefix;

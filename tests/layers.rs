@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("runbook", &["signals", "unit", "stats"]),
     ("report", &["runbook", "signals", "evidence", "unit", "stats"]),
     ("prefix", &["report", "unit", "stats"]),
+    ("eval", &["report", "runbook", "signals", "unit", "stats"]),
     ("exit", &["report", "runbook"]),
     ("cli", &["exit", "runbook"]),
     ("config", &["cli", "runbook"]),

@@ -17,14 +17,19 @@ fn library() -> Library {
 #[test]
 fn a_sweep_names_the_cause_of_every_incident_first() {
     let library = library();
-    for recording in recordings().iter().filter(|recording| !recording.causes.is_empty()) {
+    for recording in recordings().iter().filter(|recording| !recording.label.causes.is_empty()) {
         let report = judge(&library, &recording.bundle, None);
         let first = supported(&report)[0];
-        assert!(recording.accepts(&first.id), "{}: {}", recording.name, first.id);
+        assert!(recording.label.accepts(&first.id), "{}: {}", recording.name, first.id);
         assert!(first.probability >= 0.5, "{}: {}", recording.name, first.probability);
         assert_ne!(report.verdict, Verdict::Healthy, "{}", recording.name);
         for cause in supported(&report) {
-            assert!(recording.accepts(&cause.id), "{} also names {}", recording.name, cause.id);
+            assert!(
+                recording.label.accepts(&cause.id),
+                "{} also names {}",
+                recording.name,
+                cause.id
+            );
         }
     }
 }
@@ -32,7 +37,7 @@ fn a_sweep_names_the_cause_of_every_incident_first() {
 #[test]
 fn a_healthy_server_is_called_healthy() {
     let library = library();
-    for recording in recordings().iter().filter(|recording| recording.causes.is_empty()) {
+    for recording in recordings().iter().filter(|recording| recording.label.causes.is_empty()) {
         let report = judge(&library, &recording.bundle, None);
         assert_eq!(report.verdict, Verdict::Healthy, "{}", recording.name);
         assert!(supported(&report).is_empty() && report.symptoms.is_empty(), "{}", recording.name);
@@ -45,7 +50,7 @@ fn the_onset_lies_within_a_scrape_interval_of_the_truth() {
         let report = judge(&library(), &recording.bundle, None);
         let found = report.onset.map(|onset| onset.at.parse::<jiff::Timestamp>().unwrap());
         let found = found.map(|at| at.as_millisecond() as f64 / 1e3);
-        match (recording.onset, found) {
+        match (recording.label.onset, found) {
             (Some(truth), Some(found)) => {
                 assert!((truth - found).abs() <= 5.0, "{}: {}", recording.name, found - truth);
             }
@@ -58,7 +63,12 @@ fn the_onset_lies_within_a_scrape_interval_of_the_truth() {
 fn assert_not_wrongly_sure(recording: &Recording, what: &str, range: std::ops::Range<usize>) {
     let report = judge(&library(), &cut(&recording.bundle, range), None);
     if let Some(first) = supported(&report).first() {
-        assert!(recording.accepts(&first.id), "{} {what}: names {}", recording.name, first.id);
+        assert!(
+            recording.label.accepts(&first.id),
+            "{} {what}: names {}",
+            recording.name,
+            first.id
+        );
     }
 }
 
@@ -108,10 +118,10 @@ fn the_high_ttft_walk_ends_at_the_cause() {
             continue;
         }
         let end = report.path.last().and_then(|step| step.conclusion.clone()).unwrap();
-        assert!(end.contains(&recording.causes[0]), "{}: {end}", recording.name);
+        assert!(end.contains(&recording.label.causes[0]), "{}: {end}", recording.name);
         assert!(report.path.iter().all(|step| !step.question.is_empty()), "{}", recording.name);
         let first = supported(&report)[0];
-        assert!(recording.accepts(&first.id), "{}: {}", recording.name, first.id);
+        assert!(recording.label.accepts(&first.id), "{}: {}", recording.name, first.id);
     }
 }
 
@@ -119,11 +129,11 @@ fn the_high_ttft_walk_ends_at_the_cause() {
 fn the_track_record_is_what_the_recordings_give() {
     let library = library();
     let mut counted: std::collections::BTreeMap<String, (u32, u32)> = Default::default();
-    for recording in recordings().iter().filter(|recording| !recording.causes.is_empty()) {
+    for recording in recordings().iter().filter(|recording| !recording.label.causes.is_empty()) {
         let report = judge(&library, &recording.bundle, None);
-        let record = counted.entry(recording.causes[0].clone()).or_default();
+        let record = counted.entry(recording.label.causes[0].clone()).or_default();
         record.1 += 1;
-        record.0 += u32::from(supported(&report)[0].id == recording.causes[0]);
+        record.0 += u32::from(supported(&report)[0].id == recording.label.causes[0]);
     }
     let shipped = library.track_record.iter();
     let shipped = shipped.map(|(id, record)| (id.clone(), (record.right, record.of))).collect();

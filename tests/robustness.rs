@@ -57,7 +57,7 @@ fn without_each(look: impl Fn(&Recording, &Report, &str, &Report)) {
 #[test]
 fn an_incident_never_becomes_healthy() {
     without_each(|recording, _, source, part| {
-        let incident = !recording.causes.is_empty();
+        let incident = !recording.label.causes.is_empty();
         let said = (&recording.name, source, part.verdict);
         assert!(!(incident && part.verdict == Verdict::Healthy), "{said:?}");
     });
@@ -68,7 +68,7 @@ fn a_healthy_server_never_becomes_an_incident() {
     without_each(|recording, _, source, part| {
         let wrong = matches!(part.verdict, Verdict::Degraded | Verdict::Critical);
         let said = (&recording.name, source, part.verdict);
-        assert!(!(recording.causes.is_empty() && wrong), "{said:?}");
+        assert!(!(recording.label.causes.is_empty() && wrong), "{said:?}");
     });
 }
 
@@ -85,7 +85,7 @@ fn no_wrong_cause_takes_the_place_of_one_that_lost_its_source() {
     without_each(|recording, _, source, part| {
         for cause in supported(part) {
             let said = (&recording.name, source, &cause.id);
-            assert!(recording.accepts(&cause.id), "{said:?} {}", cause.probability);
+            assert!(recording.label.accepts(&cause.id), "{said:?} {}", cause.probability);
         }
     });
 }
@@ -96,7 +96,7 @@ fn a_missing_source_refutes_no_cause_that_is_true() {
         let before = ids(whole, Status::Refuted);
         let grown: BTreeSet<String> =
             ids(part, Status::Refuted).difference(&before).cloned().collect();
-        let wrong: Vec<_> = grown.iter().filter(|cause| recording.accepts(cause)).collect();
+        let wrong: Vec<_> = grown.iter().filter(|cause| recording.label.accepts(cause)).collect();
         assert!(wrong.is_empty(), "{} without {source}: {wrong:?}", recording.name);
         // The whole time is judged without the metrics, so the log may then say a firmer no.
         assert!(source == "metrics" || grown.is_empty(), "{} -{source}: {grown:?}", recording.name);
@@ -107,7 +107,8 @@ fn a_missing_source_refutes_no_cause_that_is_true() {
 #[test]
 fn latencies_that_are_no_numbers_are_missing_and_never_healthy() {
     let library = Library::embedded().unwrap();
-    let healthy = recordings().into_iter().find(|recording| recording.causes.is_empty()).unwrap();
+    let healthy =
+        recordings().into_iter().find(|recording| recording.label.causes.is_empty()).unwrap();
     for value in ["+Inf", "1.7e308"] {
         let mut bundle = healthy.bundle.clone();
         for body in bundle.scrapes.values_mut() {

@@ -1,6 +1,7 @@
 //! One `match` over the commands, and the only place that writes to the outside.
 
 pub mod collect;
+pub mod eval;
 pub mod explain;
 pub mod generate;
 mod live;
@@ -63,6 +64,7 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
         Invocation::Command(command) => match command {
             Command::Sweep(args) => run::run(&run::Scope::Sweep, &args, &env),
             Command::Collect(args) => collect::run(&args, &env),
+            Command::Eval(args) => eval::run(&args, &env),
             Command::Explain(args) => explain::run(&args, &env),
             Command::Runbook(command) => runbook::run(command, &env),
             Command::Config(ConfigCommand::Check(args)) => settings::check(&args, &env),

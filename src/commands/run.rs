@@ -1,6 +1,6 @@
 //! `diagnose <runbook>` and `diagnose sweep`: evidence in, verdict out.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::{
     Failure,
@@ -36,13 +36,6 @@ pub enum Scope {
 }
 
 impl Scope {
-    fn command(&self) -> &str {
-        match self {
-            Self::Runbook(id) => id,
-            Self::Sweep => "sweep",
-        }
-    }
-
     /// A sweep gates deploys, so it is stricter.
     fn fail_on(&self) -> Severity {
         match self {
@@ -55,23 +48,14 @@ impl Scope {
 /// Gathers, judges, and writes the report.
 pub fn run(scope: &Scope, args: &RunArgs, env: &Environment) -> anyhow::Result<Exit> {
     let settings = config::settings(args, env)?;
-    let library = sound_library(&settings)?;
+    let library = sound_library(&settings.runbook_dirs)?;
     let runbook = find_runbook(scope, &library)?;
     settings.output.as_deref().map_or(Ok(()), write::check_destination)?;
     let gathered = gather(&settings)?;
     let evidence = sources::read(&gathered.bundle);
     let ask = ask(&settings, &evidence)?;
-    let windows = signals::onset::windows(&evidence, &ask);
-    let readings = signals::read_all(&evidence, &windows);
-    let report = build(&Case {
-        command: scope.command(),
-        runbook,
-        library: &library,
-        evidence: &evidence,
-        windows: &windows,
-        readings: &readings,
-        min_coverage: settings.min_coverage,
-    });
+    let report =
+        judge(&Asked { runbook, ask, min_coverage: settings.min_coverage }, &library, &evidence);
     let text = render(&report, &settings);
     match &settings.output {
         Some(path) => write::file(path, &text)?,
@@ -82,11 +66,44 @@ pub fn run(scope: &Scope, args: &RunArgs, env: &Environment) -> anyhow::Result<E
     Ok(gathered.cut_short.unwrap_or(exit))
 }
 
+/// What is asked of the evidence.
+#[derive(Debug, Clone)]
+pub struct Asked<'a> {
+    /// The runbook walked; none for a sweep.
+    pub runbook: Option<&'a Runbook>,
+    /// The times compared.
+    pub ask: Ask,
+    /// Share of the checks that must be answered.
+    pub min_coverage: f64,
+}
+
+impl Asked<'_> {
+    /// A sweep over all of a recording, as without any flag.
+    pub fn sweep() -> Self {
+        Self { runbook: None, ask: Ask::default(), min_coverage: config::MIN_COVERAGE }
+    }
+}
+
+/// From evidence to report: the same for every command that judges.
+pub fn judge(asked: &Asked<'_>, library: &Library, evidence: &Evidence) -> Report {
+    let windows = signals::onset::windows(evidence, &asked.ask);
+    let readings = signals::read_all(evidence, &windows);
+    build(&Case {
+        command: asked.runbook.map_or("sweep", |runbook| &runbook.id.value),
+        runbook: asked.runbook,
+        library,
+        evidence,
+        windows: &windows,
+        readings: &readings,
+        min_coverage: asked.min_coverage,
+    })
+}
+
 /// The runbooks in force. Those of the user are linted first: judging by a tree that goes in a
 /// circle or by a check that does not exist would mislead.
-fn sound_library(settings: &Settings) -> anyhow::Result<Library> {
-    let library = Library::load(&settings.runbook_dirs)?;
-    if settings.runbook_dirs.is_empty() {
+pub(super) fn sound_library(dirs: &[PathBuf]) -> anyhow::Result<Library> {
+    let library = Library::load(dirs)?;
+    if dirs.is_empty() {
         return Ok(library);
     }
     let problems = lint::lint(&library).into_iter().filter(Problem::is_error);

@@ -26,7 +26,8 @@ pub fn schema() -> String {
     serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
 }
 
-fn escape_hazards(json: &str) -> String {
+/// Spells out characters that could act on a terminal, which changes no value.
+pub fn escape_hazards(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         if c == '\n' || !is_hazard(c) {

@@ -15,11 +15,12 @@ use super::{
 use crate::signals;
 
 /// Commands of the tool: a runbook of such a name could never be run.
-pub const RESERVED: [&str; 12] = [
+pub const RESERVED: [&str; 13] = [
     "sweep",
     "prefix-diff",
     "collect",
     "explain",
+    "eval",
     "runbook",
     "config",
     "completions",

@@ -3,13 +3,11 @@
 use std::path::Path;
 
 use diagnose::{
+    commands::run::{self, Asked},
+    eval::Label,
     evidence::bundle::{Bundle, Limits},
-    report::{
-        CauseFound, Report, Status,
-        build::{Case, build},
-    },
+    report::{CauseFound, Report, Status},
     runbook::{Library, Severity},
-    signals::{self, Ask},
     sources,
 };
 
@@ -19,19 +17,8 @@ pub struct Recording {
     pub name: String,
     /// What was recorded.
     pub bundle: Bundle,
-    /// True causes, most important first; none for a healthy system.
-    pub causes: Vec<String>,
-    /// Causes that are right too.
-    pub also: Vec<String>,
-    /// When it began, Unix seconds.
-    pub onset: Option<f64>,
-}
-
-impl Recording {
-    /// Whether naming `cause` is right.
-    pub fn accepts(&self, cause: &str) -> bool {
-        self.causes.iter().chain(&self.also).any(|right| right == cause)
-    }
+    /// The truth.
+    pub label: Label,
 }
 
 /// Every labelled recording that ships with the project.
@@ -45,34 +32,17 @@ pub fn recordings() -> Vec<Recording> {
 
 fn recording(path: &Path) -> Recording {
     let label = std::fs::read_to_string(path.join("label.json")).unwrap();
-    let label: serde_json::Value = serde_json::from_str(&label).unwrap();
-    let ids = |key: &str| {
-        let list = label[key].as_array().cloned().unwrap_or_default();
-        list.iter().map(|id| id.as_str().unwrap().to_string()).collect()
-    };
     Recording {
         name: path.file_name().unwrap().to_string_lossy().into(),
         bundle: Bundle::load(&[path.to_path_buf()], &Limits::default()).unwrap(),
-        causes: ids("causes"),
-        also: ids("also_accepted"),
-        onset: label["onset"].as_f64(),
+        label: serde_json::from_str(&label).unwrap(),
     }
 }
 
 /// The report on a bundle: of one runbook, or of a sweep for `None`.
 pub fn judge(library: &Library, bundle: &Bundle, runbook: Option<&str>) -> Report {
-    let evidence = sources::read(bundle);
-    let windows = signals::onset::windows(&evidence, &Ask::default());
-    let readings = signals::read_all(&evidence, &windows);
-    build(&Case {
-        command: runbook.unwrap_or("sweep"),
-        runbook: runbook.map(|id| &library.runbooks[id]),
-        library,
-        evidence: &evidence,
-        windows: &windows,
-        readings: &readings,
-        min_coverage: 0.5,
-    })
+    let runbook = runbook.map(|id| &library.runbooks[id]);
+    run::judge(&Asked { runbook, ..Asked::sweep() }, library, &sources::read(bundle))
 }
 
 /// The causes that a report supports with a severity above info, in its order.
