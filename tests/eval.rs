@@ -45,6 +45,15 @@ fn every_recording_is_judged_rightly_and_the_naive_judges_are_not() {
 }
 
 #[test]
+fn the_published_table_is_what_the_command_prints() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/accuracy.md");
+    let printed = run(["eval", &incidents()]).stdout;
+    let published = fs::read_to_string(page).unwrap();
+    let advice = "put this into docs/accuracy.md, under The recordings";
+    assert!(published.contains(&format!("```\n{printed}```")), "{advice}:\n{printed}");
+}
+
+#[test]
 fn recordings_are_found_two_folders_deep_each_once_and_written_to_a_file() {
     let dir = tempfile::tempdir().unwrap();
     copy("healthy", &dir.path().join("a/b"), r#"{"causes": [], "unheard-of": 1}"#);
