@@ -154,7 +154,7 @@ pub fn compare(old: &Prompt, new: &Prompt, scale: &Scale) -> Pair {
 }
 
 fn advice(kind: Kind, gain: bool, walk: &Walk, start: usize) -> String {
-    let end = walk.behind.iter().filter(|range| !range.is_empty()).next_back();
+    let end = walk.behind.iter().rfind(|range| !range.is_empty());
     match end {
         _ if kind.is_volatile() && !gain && kind != Kind::Scope => {
             "Nothing has to move: behind it, no block's worth of text is shared.".into()
