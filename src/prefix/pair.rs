@@ -64,6 +64,15 @@ pub struct Walk {
 }
 
 impl Walk {
+    /// Leaves out what differs behind the last text of some length: it is the question, not a field
+    /// that has to move.
+    fn forget_the_end(&mut self) {
+        let short = |range: Option<&std::ops::Range<usize>>| range.is_none_or(|r| r.len() < 64);
+        while self.fields.len() > 1 && short(self.behind.get(self.fields.len() - 1)) {
+            self.fields.pop();
+        }
+    }
+
     /// Characters that would be shared too if the volatile fields stood at the end.
     pub fn gained(&self, text: &[u8]) -> Chars {
         self.behind.iter().fold(Chars::default(), |sum, range| {
@@ -98,6 +107,7 @@ pub fn walk(old: &Prompt, new: &Prompt) -> Walk {
             break;
         }
     }
+    walk.forget_the_end();
     walk
 }
 
