@@ -64,6 +64,15 @@ pub struct Walk {
 }
 
 impl Walk {
+    /// Leaves out what differs behind the last text of some length: it is the question, not a field
+    /// that has to move.
+    fn forget_the_end(&mut self) {
+        let short = |range: Option<&std::ops::Range<usize>>| range.is_none_or(|r| r.len() < 64);
+        while self.fields.len() > 1 && short(self.behind.get(self.fields.len() - 1)) {
+            self.fields.pop();
+        }
+    }
+
     /// Characters that would be shared too if the volatile fields stood at the end.
     pub fn gained(&self, text: &[u8]) -> Chars {
         self.behind.iter().fold(Chars::default(), |sum, range| {
@@ -98,6 +107,7 @@ pub fn walk(old: &Prompt, new: &Prompt) -> Walk {
             break;
         }
     }
+    walk.forget_the_end();
     walk
 }
 
@@ -154,7 +164,7 @@ pub fn compare(old: &Prompt, new: &Prompt, scale: &Scale) -> Pair {
 }
 
 fn advice(kind: Kind, gain: bool, walk: &Walk, start: usize) -> String {
-    let end = walk.behind.iter().filter(|range| !range.is_empty()).next_back();
+    let end = walk.behind.iter().rfind(|range| !range.is_empty());
     match end {
         _ if kind.is_volatile() && !gain && kind != Kind::Scope => {
             "Nothing has to move: behind it, no block's worth of text is shared.".into()

@@ -363,7 +363,7 @@ fn is_name(byte: u8) -> bool {
 
 fn is_uuid(value: &[u8]) -> bool {
     let parts: Vec<&[u8]> = value.split(|byte| *byte == b'-').collect();
-    let windows = parts.windows(5).any(|five| {
+    parts.windows(5).any(|five| {
         let sizes = [8, 4, 4, 4, 12];
         let hex = |part: &&[u8]| part.iter().all(u8::is_ascii_hexdigit);
         let first = five[0].len().saturating_sub(8);
@@ -372,8 +372,7 @@ fn is_uuid(value: &[u8]) -> bool {
             && first.len() == 8
             && five[1..].iter().all(hex)
             && five[1..].iter().zip(&sizes[1..]).all(|(part, size)| part.len() == *size)
-    });
-    windows
+    })
 }
 
 fn is_email(value: &[u8]) -> bool {
