@@ -400,12 +400,29 @@ pub struct Origin {
 }
 
 /// How often a cause was named rightly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct TrackRecord {
-    /// Labelled incidents of this cause in which it stood first.
+    /// On recordings of real servers.
+    pub recorded: Tally,
+    /// On simulated servers.
+    pub simulated: Tally,
+}
+
+impl TrackRecord {
+    /// All labelled incidents of the cause.
+    pub fn of(self) -> u32 {
+        self.recorded.of + self.simulated.of
+    }
+}
+
+/// Labelled incidents of one cause.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tally {
+    /// Those in which it stood first.
     pub right: u32,
-    /// Labelled incidents of this cause.
+    /// All.
     pub of: u32,
 }
 

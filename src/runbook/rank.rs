@@ -217,7 +217,7 @@ impl<'a, 'b> Field<'a, 'b> {
     /// With `n` labelled cases behind it, no probability goes above (n + 1) / (n + 2)
     /// (Laplace's rule of succession).
     fn track_record_cap(&self, cause: &Cause) -> f64 {
-        let n = self.library.track_record.get(&cause.id.value).map_or(0, |record| record.of);
+        let n = self.library.track_record.get(&cause.id.value).map_or(0, |record| record.of());
         (f64::from(n) + 1.0) / (f64::from(n) + 2.0)
     }
 

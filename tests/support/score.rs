@@ -1,12 +1,17 @@
 //! Judges simulated cases: for the score, and for people who ask why.
 
+use std::thread;
+
 use diagnose::{
     eval::{Label, Trial},
     report::Status,
     runbook::Library,
 };
 
-use super::{judging::judge, sim::Case};
+use super::{
+    judging::judge,
+    sim::{Case, Kind, case},
+};
 
 /// Judges a case and compares the verdict with its truth.
 pub fn trial(case: &Case, library: &Library) -> Trial {
@@ -20,7 +25,30 @@ pub fn trial(case: &Case, library: &Library) -> Trial {
     Trial::new(&case.name, label, &judge(library, &case.bundle, None), library)
 }
 
+/// Judges these seeds of every kind.
+pub fn trials(kinds: &[Kind], seeds: std::ops::Range<u64>) -> Vec<Trial> {
+    let library = Library::embedded().unwrap();
+    let jobs: Vec<(Kind, u64)> =
+        kinds.iter().flat_map(|kind| seeds.clone().map(move |seed| (*kind, seed))).collect();
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers)
+            .map(|worker| {
+                let (jobs, library) = (&jobs, &library);
+                scope.spawn(move || {
+                    let mine = jobs.iter().skip(worker).step_by(workers);
+                    mine.map(|(kind, seed)| trial(&case(*kind, *seed), library)).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let mut all: Vec<Trial> = threads.into_iter().flat_map(|t| t.join().unwrap()).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    })
+}
+
 /// The answers that speak for and against each cause that is true or supported.
+#[allow(dead_code, reason = "asked for by `cargo bench --bench accuracy` only")]
 pub fn explained(case: &Case, library: &Library) -> String {
     let report = judge(library, &case.bundle, None);
     let vllm = report.target.version.unwrap_or_default();

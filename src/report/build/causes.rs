@@ -3,7 +3,7 @@
 use crate::{
     report::{AnswerWord, CauseFound, Evidenced, Gap, Status},
     runbook::{
-        Cause, Check, Item,
+        Cause, Check, Item, Tally, TrackRecord,
         expr::{Answer, Truth, signal_of},
         rank::{Answers, Outcome, Ranked},
     },
@@ -53,11 +53,19 @@ fn cause(
             .filter(|next| supported.contains(&next.as_str()))
             .collect(),
         consequence_of: ranked.consequence_of.map(Into::into),
-        track_record: case.library.track_record.get(&cause.id.value).map(|record| {
-            format!("named first in {} of {} labelled incidents", record.right, record.of)
-        }),
+        track_record: case.library.track_record.get(&cause.id.value).map(told),
         fixes: cause.fixes.clone(),
     }
+}
+
+/// A track record in words; what was never met is left out.
+fn told(record: &TrackRecord) -> String {
+    let part = |tally: Tally, kind: &str| {
+        (tally.of > 0).then(|| format!("{} of {} {kind}", tally.right, tally.of))
+    };
+    let parts = [part(record.recorded, "recorded"), part(record.simulated, "simulated")];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    format!("named first in {} incidents", parts.join(" and "))
 }
 
 fn checks<'a>(
