@@ -16,11 +16,20 @@ use crate::{
 use super::Case;
 
 /// Sources that a gap is worth naming for, with what they would show.
-const SOURCES: [(&str, &str); 4] = [
+const SOURCES: [(&str, &str); 10] = [
     ("log", "status codes of refused requests: pass the server's log with the bundle"),
     ("probes", "whether the server answers: record its probes, or ask the live server with --url"),
     ("nvml", "GPU clocks and faults: this version of the tool does not read the GPU yet"),
     ("gateway", "prompt versions: this version of the tool does not read gateway records yet"),
+    (
+        "log-patterns",
+        "failures that only the log tells: this version of the tool does not read them yet",
+    ),
+    ("kernel", "Xid errors: this version of the tool does not read the kernel's log yet"),
+    ("mlflow", "adapters and releases: this version of the tool does not read traces yet"),
+    ("sagemaker", "instances and their events: this version of the tool does not read them yet"),
+    ("autoscaling", "the scaling policy: this version of the tool does not read it yet"),
+    ("cloudwatch", "the gateway's own metrics: this version of the tool does not read them yet"),
 ];
 
 /// Counts the checks asked and answered, and lists what could not be looked at.
@@ -36,6 +45,7 @@ pub(super) fn of(case: &Case<'_>, answers: &Answers) -> Coverage {
         match truth {
             Some(Truth::Yes | Truth::No) => coverage.answered += 1,
             Some(Truth::Unknown(why)) if says_nothing_changed(why) => coverage.answered += 1,
+            Some(truth) if was_not_configured(truth) && rests_on_metrics(case, check) => {}
             Some(Truth::Unknown(why)) => {
                 for (name, missing) in why {
                     gaps.entry(missing.why.clone()).or_default().insert(signal_of(name).into());
@@ -73,6 +83,16 @@ fn says_nothing_changed(why: &BTreeMap<String, signals::Missing>) -> bool {
 fn was_not_configured(truth: &Truth) -> bool {
     let Truth::Unknown(why) = truth else { return false };
     why.values().any(|missing| missing.kind == MissingKind::NotConfigured)
+}
+
+/// What the metrics do not tell because the feature is not in use is no gap.
+fn rests_on_metrics(case: &Case<'_>, check: &Check) -> bool {
+    let program = case.library.programs.get(&check.id.value);
+    program
+        .iter()
+        .flat_map(|program| program.variables())
+        .filter_map(|name| signals::find(signal_of(name)))
+        .all(|signal| signal.source == "metrics")
 }
 
 /// Whether the sources of a check were configured, requested or found.
