@@ -43,7 +43,8 @@ impl Series {
         self.labels.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    fn within(&self, span: Span) -> &[Point] {
+    /// Its samples inside a span.
+    pub fn within(&self, span: Span) -> &[Point] {
         let start = self.points.partition_point(|point| point.at < span.from);
         let end = self.points.partition_point(|point| point.at <= span.to);
         &self.points[start.min(end)..end]

@@ -8,11 +8,11 @@ use std::{collections::BTreeSet, ops::Range, sync::Arc};
 use serde_saphyr::Spanned;
 
 use super::{
-    Cause, Check, Item, Kind, Library, Problem, SourceFile, Symptom, Threshold,
+    Cause, Check, Item, Kind, KnownChange, Library, Problem, SourceFile, Symptom, Threshold,
     expr::{Program, Scope, signal_of},
     problem::did_you_mean,
 };
-use crate::signals;
+use crate::signals::{self, families::Version};
 
 /// Commands of the tool: a runbook of such a name could never be run.
 pub const RESERVED: [&str; 13] = [
@@ -44,6 +44,7 @@ fn lint_with(library: &Library, signals: BTreeSet<&str>) -> Vec<Problem> {
     library.checks.values().for_each(|check| linter.check(check));
     library.causes.values().for_each(|cause| linter.cause(cause));
     library.runbooks.values().for_each(|runbook| linter.runbook(runbook));
+    library.versions.values().for_each(|change| linter.known_change(change));
     linter.unused_checks();
     let mut problems = linter.problems;
     problems.sort_by(|one, other| {
@@ -245,6 +246,26 @@ impl<'a> Linter<'a> {
         }
     }
 
+    /// A range must be one, and its symptom must be looked for.
+    fn known_change(&mut self, change: &KnownChange) {
+        let Some(place) = self.place(Kind::Versions, &change.id.value) else { return };
+        for bound in [Some(&change.from), change.until.as_ref()].into_iter().flatten() {
+            if Version::parse(&bound.value).is_none() {
+                let message = format!("`{}` is no version", bound.value);
+                self.error(place, place.of(bound), message, None);
+            }
+        }
+        if let (Some(until), Some(from)) = (&change.until, Version::parse(&change.from.value))
+            && Version::parse(&until.value).is_some_and(|until| until <= from)
+        {
+            let message = "the range holds no version: `until` is not after `from`".into();
+            self.error(place, place.of(until), message, None);
+        }
+        if let Some(check) = &change.check {
+            self.known_check(place, check);
+        }
+    }
+
     fn known_check(&mut self, place: Place<'_>, check: &Spanned<String>) {
         if !self.library.checks.contains_key(&check.value) {
             let help = did_you_mean(&check.value, self.library.checks.keys().map(String::as_str));
@@ -273,6 +294,9 @@ impl<'a> Linter<'a> {
         for runbook in self.library.runbooks.values() {
             used.extend(runbook.gate.iter().map(|check| check.value.as_str()));
             used.extend(runbook.steps.values().map(|step| step.check.value.as_str()));
+        }
+        for change in self.library.versions.values() {
+            used.extend(change.check.iter().map(|check| check.value.as_str()));
         }
         for check in self.library.checks.values() {
             let id = check.id.value.as_str();

@@ -11,7 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_saphyr::Location;
 
 use super::{
-    Cause, Check, Kind, Library, Origin, PolicyEntry, Runbook, TrackRecord,
+    Cause, Check, Kind, KnownChange, Library, Origin, PolicyEntry, Runbook, TrackRecord,
     expr::Program,
     problem::{Problem, SourceFile, did_you_mean},
 };
@@ -20,20 +20,39 @@ use super::{
 /// list equals the folder.
 pub const EMBEDDED: &[(&str, &str)] = &[
     ("runbooks/high-ttft.yaml", include_str!("../../runbooks/high-ttft.yaml")),
+    ("runbooks/slow-decode.yaml", include_str!("../../runbooks/slow-decode.yaml")),
+    ("runbooks/preemption-storm.yaml", include_str!("../../runbooks/preemption-storm.yaml")),
+    ("runbooks/oom.yaml", include_str!("../../runbooks/oom.yaml")),
+    (
+        "runbooks/prefix-cache-collapse.yaml",
+        include_str!("../../runbooks/prefix-cache-collapse.yaml"),
+    ),
+    ("runbooks/adapter-regression.yaml", include_str!("../../runbooks/adapter-regression.yaml")),
+    ("runbooks/scaling-failure.yaml", include_str!("../../runbooks/scaling-failure.yaml")),
+    ("runbooks/upgrade-regression.yaml", include_str!("../../runbooks/upgrade-regression.yaml")),
+    ("runbooks/http-errors.yaml", include_str!("../../runbooks/http-errors.yaml")),
+    ("runbooks/checks/adapter.yaml", include_str!("../../runbooks/checks/adapter.yaml")),
     ("runbooks/checks/cache.yaml", include_str!("../../runbooks/checks/cache.yaml")),
+    ("runbooks/checks/cloud.yaml", include_str!("../../runbooks/checks/cloud.yaml")),
     ("runbooks/checks/endpoint.yaml", include_str!("../../runbooks/checks/endpoint.yaml")),
     ("runbooks/checks/latency.yaml", include_str!("../../runbooks/checks/latency.yaml")),
+    ("runbooks/checks/machine.yaml", include_str!("../../runbooks/checks/machine.yaml")),
     ("runbooks/checks/queue.yaml", include_str!("../../runbooks/checks/queue.yaml")),
+    ("runbooks/checks/release.yaml", include_str!("../../runbooks/checks/release.yaml")),
     ("runbooks/checks/traffic.yaml", include_str!("../../runbooks/checks/traffic.yaml")),
+    ("runbooks/causes/adapter.yaml", include_str!("../../runbooks/causes/adapter.yaml")),
     ("runbooks/causes/compute.yaml", include_str!("../../runbooks/causes/compute.yaml")),
     ("runbooks/causes/engine.yaml", include_str!("../../runbooks/causes/engine.yaml")),
     ("runbooks/causes/http.yaml", include_str!("../../runbooks/causes/http.yaml")),
     ("runbooks/causes/load.yaml", include_str!("../../runbooks/causes/load.yaml")),
     ("runbooks/causes/memory.yaml", include_str!("../../runbooks/causes/memory.yaml")),
     ("runbooks/causes/prefix.yaml", include_str!("../../runbooks/causes/prefix.yaml")),
+    ("runbooks/causes/scaling.yaml", include_str!("../../runbooks/causes/scaling.yaml")),
+    ("runbooks/causes/upgrade.yaml", include_str!("../../runbooks/causes/upgrade.yaml")),
     ("runbooks/causes/workload.yaml", include_str!("../../runbooks/causes/workload.yaml")),
     ("runbooks/policy.yaml", include_str!("../../runbooks/policy.yaml")),
     ("runbooks/track-record.yaml", include_str!("../../runbooks/track-record.yaml")),
+    ("runbooks/versions.yaml", include_str!("../../runbooks/versions.yaml")),
 ];
 
 /// Why the runbooks could not be loaded. Every file was looked at, so all faults are named.
@@ -126,6 +145,12 @@ impl Library {
                 }
             }
             Kind::Policy => self.add_policy(file)?,
+            Kind::Versions => {
+                for change in parse::<Vec<KnownChange>>(file)? {
+                    self.note(file, Kind::Versions, &change.id.value, Some(change.id.referenced));
+                    self.versions.insert(change.id.value.clone(), change);
+                }
+            }
             Kind::TrackRecord => {
                 self.track_record.extend(parse::<BTreeMap<String, TrackRecord>>(file)?);
             }
@@ -205,6 +230,7 @@ fn kind_of(path: &str) -> Kind {
         Some("checks") => Kind::Check,
         Some("causes") => Kind::Cause,
         _ if name == "policy.yaml" || name == "policy.yml" => Kind::Policy,
+        _ if name == "versions.yaml" => Kind::Versions,
         _ if name == "track-record.yaml" => Kind::TrackRecord,
         _ => Kind::Runbook,
     }
@@ -281,6 +307,22 @@ mod tests {
         scanned.sort_unstable();
         assert_eq!(scanned, parsed);
         assert!(library.policy.values().all(|entry| !entry.by_user));
+    }
+
+    #[test]
+    fn a_known_change_concerns_the_versions_of_its_range() {
+        let library = Library::embedded().unwrap();
+        let concerns = |id: &str, version: &str| {
+            library.versions[id]
+                .concerns(crate::signals::families::Version::parse(version).unwrap())
+        };
+        let eviction = "prefix-eviction-0-4-2";
+        assert_eq!(
+            ["0.4.1", "0.4.2", "0.4.3"].map(|v| concerns(eviction, v)),
+            [false, true, false]
+        );
+        let open = "async-scheduling-0-14-0";
+        assert_eq!(["0.13.0", "0.14.0", "0.33.0"].map(|v| concerns(open, v)), [false, true, true]);
     }
 
     #[test]

@@ -14,6 +14,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
+use crate::signals::families::Version;
+
 pub use problem::{Problem, SourceFile};
 
 /// How bad a finding is.
@@ -352,6 +354,57 @@ pub struct Expect {
     pub not: Vec<String>,
 }
 
+/// A known change or fault of a range of versions.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KnownChange {
+    /// Stable id.
+    #[schemars(with = "String")]
+    pub id: Spanned<String>,
+    /// The first version concerned.
+    #[schemars(with = "String")]
+    pub from: Spanned<String>,
+    /// The first later version that is not; without it none is known.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub until: Option<Spanned<String>>,
+    /// How it is known.
+    pub kind: ChangeKind,
+    /// What is seen, in words.
+    pub symptom: String,
+    /// The check that sees the symptom, where one can.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub check: Option<Spanned<String>>,
+    /// Where to look for it.
+    pub see: String,
+    /// What helps.
+    pub remedy: String,
+    /// Where it stands written.
+    pub source: String,
+}
+
+impl KnownChange {
+    /// Whether a version lies in the range.
+    pub fn concerns(&self, version: Version) -> bool {
+        let bound = |text: &Spanned<String>| Version::parse(&text.value);
+        bound(&self.from).is_some_and(|from| version >= from)
+            && self.until.as_ref().is_none_or(|until| bound(until).is_some_and(|u| version < u))
+    }
+}
+
+/// How a change is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// Proven in the source.
+    BehaviourChange,
+    /// What people saw; the reason need not be established.
+    UserReport,
+    /// What people saw, with a change in the source behind it.
+    BehaviourChangeAndUserReport,
+}
+
 /// Everything that judges.
 #[derive(Debug, Clone, Default)]
 pub struct Library {
@@ -365,6 +418,8 @@ pub struct Library {
     pub policy: BTreeMap<String, PolicyEntry>,
     /// The conditions of the checks, compiled when they were loaded.
     pub programs: BTreeMap<String, Arc<expr::Program>>,
+    /// Known changes of vLLM by version, by id.
+    pub versions: BTreeMap<String, KnownChange>,
     /// How often each cause was named rightly on labelled incidents.
     pub track_record: BTreeMap<String, TrackRecord>,
     /// The files read, in order of loading.
@@ -386,6 +441,8 @@ pub enum Kind {
     Cause,
     /// `policy.yaml`: thresholds by name.
     Policy,
+    /// `versions.yaml`: known changes of vLLM by version.
+    Versions,
     /// `track-record.yaml`: how often each cause was named rightly.
     TrackRecord,
 }

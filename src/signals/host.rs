@@ -1,4 +1,4 @@
-//! What only other sources than vLLM can tell. Rows without a source yet answer Missing.
+//! What only the machine can tell: GPUs, their links, the kernel's log.
 
 use crate::unit::Unit;
 
@@ -26,16 +26,56 @@ pub(super) static SIGNALS: &[Signal] = &[
         derive: Derive::Span(|_| not_read("the GPU (NVML)")),
     },
     Signal {
-        name: "prompt_version_changes_count",
-        unit: Unit::Count,
-        about: "Prompt versions that went out in the window.",
-        doc: "From gateway records or traces. No source of this version gives it.",
-        source: "gateway",
+        name: "foreign_gpu_memory_ratio",
+        unit: Unit::Ratio,
+        about: "Share of a GPU's memory that processes other than the server hold.",
+        doc: "From the driver's process list, largest over the GPUs. A full GPU alone is normal: \
+              vLLM allocates its share in advance. No source of this version gives it.",
+        source: "nvml",
         families: &[],
-        derive: Derive::Span(|_| not_read("gateway records")),
+        derive: Derive::Span(|_| not_read("the GPU (NVML)")),
+    },
+    Signal {
+        name: "gpu_count",
+        unit: Unit::Count,
+        about: "GPUs that the server runs on.",
+        doc: "From the driver. No source of this version gives it.",
+        source: "nvml",
+        families: &[],
+        derive: Derive::Span(|_| not_read("the GPU (NVML)")),
+    },
+    Signal {
+        name: "gpu_link_faults_count",
+        unit: Unit::Count,
+        about: "Links between GPUs that report errors or run below their width or generation.",
+        doc: "NVLink error counters read twice, and the present against the largest PCIe width \
+              and generation under load. No source of this version gives it.",
+        source: "nvml",
+        families: &[],
+        derive: Derive::Span(|_| not_read("the GPU (NVML)")),
+    },
+    Signal {
+        name: "gpu_xid_events_count",
+        unit: Unit::Count,
+        about: "Xid errors of the GPU driver in the kernel's log.",
+        doc: "The kernel's log is the only place that has them. No source of this version gives \
+              it.",
+        source: "kernel",
+        families: &[],
+        derive: Derive::Span(|_| not_read("the kernel's log")),
+    },
+    Signal {
+        name: "host_oom_kills_count",
+        unit: Unit::Count,
+        about: "Processes that the kernel killed for want of memory.",
+        doc: "From the kernel's log or the cgroup's counter. No source of this version gives it.",
+        source: "kernel",
+        families: &[],
+        derive: Derive::Span(|_| not_read("the kernel's log")),
     },
 ];
 
-fn not_read(what: &str) -> Value {
+/// Nobody asked for what the source would tell.
+pub(super) fn not_read(what: &str) -> Value {
     Err(Missing::new(MissingKind::NotConfigured, format!("{what} could not be looked at")))
 }

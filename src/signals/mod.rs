@@ -3,14 +3,18 @@
 //! Pure arithmetic. A number that cannot be had is [`Missing`] with the reason; it is never zero.
 
 mod cache;
+mod cloud;
 mod endpoint;
+mod engine;
 mod estimate;
 pub mod families;
 mod host;
 pub mod impact;
 mod latency;
+mod logs;
 pub mod onset;
 mod queue;
+mod traces;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -180,7 +184,11 @@ pub fn registry() -> impl Iterator<Item = &'static Signal> {
         traffic::SIGNALS,
         cache::SIGNALS,
         endpoint::SIGNALS,
+        engine::SIGNALS,
         host::SIGNALS,
+        logs::SIGNALS,
+        cloud::SIGNALS,
+        traces::SIGNALS,
     ]
     .into_iter()
     .flatten()

@@ -15,8 +15,11 @@ use crate::{
 
 use super::Case;
 
+/// Why a source that is planned was not asked.
+const NOT_YET: &str = "this version of the tool does not read it yet";
+
 /// Sources that a gap is worth naming for, what they would show, and why it was not seen.
-const SOURCES: [(&str, &str, &str); 4] = [
+const SOURCES: [(&str, &str, &str); 10] = [
     (
         "log",
         "status codes of refused requests",
@@ -28,8 +31,14 @@ const SOURCES: [(&str, &str, &str); 4] = [
         "no probes were recorded; ask the live server with --url, or record them with \
          `diagnose collect`",
     ),
-    ("nvml", "GPU clocks and faults", "this version of the tool does not read the GPU yet"),
-    ("gateway", "prompt versions", "this version of the tool does not read gateway records yet"),
+    ("nvml", "GPU clocks and faults", NOT_YET),
+    ("gateway", "prompt versions", NOT_YET),
+    ("log-patterns", "failures that only the log tells", NOT_YET),
+    ("kernel", "Xid errors in the kernel's log", NOT_YET),
+    ("mlflow", "adapters and releases in traces", NOT_YET),
+    ("sagemaker", "instances and their events", NOT_YET),
+    ("autoscaling", "the scaling policy", NOT_YET),
+    ("cloudwatch", "the gateway's own metrics", NOT_YET),
 ];
 
 /// Counts the checks asked and answered, and lists what could not be looked at.
@@ -45,6 +54,7 @@ pub(super) fn of(case: &Case<'_>, answers: &Answers) -> Coverage {
         match truth {
             Some(Truth::Yes | Truth::No) => coverage.answered += 1,
             Some(Truth::Unknown(why)) if says_nothing_changed(why) => coverage.answered += 1,
+            Some(truth) if was_not_configured(truth) && rests_on_metrics(case, check) => {}
             Some(Truth::Unknown(why)) => {
                 for (name, missing) in why {
                     gaps.entry(missing.why.clone()).or_default().insert(plain(signal_of(name)));
@@ -89,6 +99,16 @@ fn says_nothing_changed(why: &BTreeMap<String, signals::Missing>) -> bool {
 fn was_not_configured(truth: &Truth) -> bool {
     let Truth::Unknown(why) = truth else { return false };
     why.values().any(|missing| missing.kind == MissingKind::NotConfigured)
+}
+
+/// What the metrics do not tell because the feature is not in use is no gap.
+fn rests_on_metrics(case: &Case<'_>, check: &Check) -> bool {
+    let program = case.library.programs.get(&check.id.value);
+    program
+        .iter()
+        .flat_map(|program| program.variables())
+        .filter_map(|name| signals::find(signal_of(name)))
+        .all(|signal| signal.source == "metrics")
 }
 
 /// Whether the sources of a check were configured, requested or found.

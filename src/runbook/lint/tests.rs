@@ -25,6 +25,17 @@ const CAUSES: &str = "\
   fixes: [{action: observe, text: Wait., risk: safe, effect: None., undo: None.}]
 ";
 const POLICY: &str = "slo: {value: 2.0, about: Ours.}\n";
+const VERSIONS: &str = "\
+- id: slower
+  from: 0.5.1
+  until: 0.5.3
+  kind: user_report
+  symptom: Slower.
+  check: slow
+  see: Latency.
+  remedy: Wait.
+  source: Us.
+";
 const RUNBOOK: &str = "\
 id: book
 title: Book
@@ -48,9 +59,9 @@ tests:
     expect: {path: [one], cause: too-much, not: []}
 ";
 
-/// Lints the four files after replacing one text, and gives the problems as they are shown.
+/// Lints the five files after replacing one text, and gives the problems as they are shown.
 fn shown(from: &str, to: &str) -> String {
-    let all = [CHECKS, CAUSES, POLICY, RUNBOOK];
+    let all = [CHECKS, CAUSES, POLICY, RUNBOOK, VERSIONS];
     assert!(from.is_empty() || all.iter().any(|text| text.contains(from)), "{from}");
     let file = |path: &str, text: &str| SourceFile {
         path: path.into(),
@@ -62,6 +73,7 @@ fn shown(from: &str, to: &str) -> String {
         file("causes/a.yaml", CAUSES),
         file("policy.yaml", POLICY),
         file("book.yaml", RUNBOOK),
+        file("versions.yaml", VERSIONS),
     ];
     let library = Library::from_files(files).unwrap();
     let problems = lint_with(&library, ["ttft_mean_seconds", "running_requests"].into());
@@ -99,6 +111,13 @@ fn conditions() {
     expect("running_requests > p", "running_requests > > p", &["not a CEL condition"]);
     expect("policy_slo", "policy_slp", &["unknown policy entry `slp`", "`policy_slo`?"]);
     expect("ttft_mean_seconds_change", "x_change", &["unknown signal `x`", "checks/a.yaml:3:9"]);
+}
+
+#[test]
+fn known_versions() {
+    expect("from: 0.5.1", "from: five", &["`five` is no version", "versions.yaml:2:9"]);
+    expect("until: 0.5.3", "until: 0.5.1", &["holds no version"]);
+    expect("  check: slow\n", "  check: slo\n", &["unknown check `slo`"]);
 }
 
 #[test]
