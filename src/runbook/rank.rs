@@ -243,7 +243,7 @@ impl<'a, 'b> Field<'a, 'b> {
     }
 
     /// The next cause to name: the worst, then the most probable one; but a mechanism before the
-    /// driver behind it, and an effect after all else. What is down outranks what is refused
+    /// driver behind it and before the mechanism it leads to, and an effect after all else. What is down outranks what is refused
     /// meanwhile, however sure the latter is.
     fn best(&self, found: &[Ranked<'a>], struck: &BTreeSet<Group>) -> Option<(&'a Cause, f64)> {
         let named = |cause: &Cause| found.iter().any(|ranked| std::ptr::eq(ranked.cause, cause));
@@ -261,12 +261,12 @@ impl<'a, 'b> Field<'a, 'b> {
             order.then(b.1.total_cmp(&a.1)).then(b.2.total_cmp(&a.2))
         });
         let first = open.first()?;
-        let mechanism = open.iter().find(|(cause, ..)| {
-            first.0.rank == Rank::Driver
-                && cause.rank == Rank::Mechanism
-                && self.leads(first.0, cause)
+        let better = open.iter().find(|(cause, ..)| match (first.0.rank, cause.rank) {
+            (Rank::Driver, Rank::Mechanism) => self.leads(first.0, cause),
+            (Rank::Mechanism, Rank::Mechanism) => leads_directly(cause, first.0),
+            _ => false,
         });
-        let (cause, probability, _) = mechanism.unwrap_or(first);
+        let (cause, probability, _) = better.unwrap_or(first);
         Some((cause, *probability))
     }
 
@@ -348,6 +348,10 @@ impl<'a, 'b> Field<'a, 'b> {
         });
         rest
     }
+}
+
+fn leads_directly(from: &Cause, to: &Cause) -> bool {
+    from.leads_to.iter().any(|next| next.value == to.id.value)
 }
 
 /// A required No refutes; a required Unknown, or decisive checks of which none says yes and some
