@@ -277,7 +277,8 @@ pub struct Runbook {
     pub title: String,
     /// What users report, one sentence each.
     pub symptoms: Vec<String>,
-    /// Checks (with a `symptom` block) that say whether this runbook's symptom holds.
+    /// Checks (with a `symptom` block) that say whether this runbook's symptom holds. The first is
+    /// its own: while that cannot be answered, nothing is called healthy.
     #[schemars(with = "Vec<String>")]
     pub gate: Vec<Spanned<String>>,
     /// First step.

@@ -166,7 +166,17 @@ pub(super) fn vetoes(case: &Case<'_>, answers: &Answers) -> Vec<Gap> {
                 .into(),
         );
     }
+    vetoes.extend(own_symptom_unseen(case, answers));
     vetoes
+}
+
+/// A runbook whose own symptom (the first of its gate) could not be looked at says nothing.
+fn own_symptom_unseen(case: &Case<'_>, answers: &Answers) -> Option<Gap> {
+    let own = case.runbook?.gate.first()?;
+    let check = case.library.checks.get(&own.value)?;
+    let Truth::Unknown(why) = &answers.get(&own.value)?.truth else { return None };
+    let first = why.values().next().filter(|_| !says_nothing_changed(why))?;
+    Some(Gap { what: check.question.clone(), why: first.why.clone() })
 }
 
 /// Why no request was seen, with the way to see one: a single page shows no growth at all.
