@@ -31,7 +31,7 @@ const DEPTH: usize = 2;
 /// Sweeps every labelled recording and prints the score.
 pub fn run(args: &EvalArgs, env: &Environment) -> anyhow::Result<Exit> {
     let dirs = config::directories(&args.library.runbooks, &args.library.config, env)?;
-    let library = sound_library(&dirs)?;
+    let library = sound_library(&dirs, None)?;
     args.output.as_deref().map_or(Ok(()), write::check_destination)?;
     let found = find(&args.folders)?;
     if found.is_empty() {

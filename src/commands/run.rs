@@ -36,6 +36,13 @@ pub enum Scope {
 }
 
 impl Scope {
+    fn runbook(&self) -> Option<&str> {
+        match self {
+            Self::Runbook(id) => Some(id),
+            Self::Sweep => None,
+        }
+    }
+
     /// A sweep gates deploys, so it is stricter.
     fn fail_on(&self) -> Severity {
         match self {
@@ -48,7 +55,7 @@ impl Scope {
 /// Gathers, judges, and writes the report.
 pub fn run(scope: &Scope, args: &RunArgs, env: &Environment) -> anyhow::Result<Exit> {
     let settings = config::settings(args, env)?;
-    let library = sound_library(&settings.runbook_dirs)?;
+    let library = sound_library(&settings.runbook_dirs, scope.runbook())?;
     let runbook = find_runbook(scope, &library)?;
     settings.output.as_deref().map_or(Ok(()), write::check_destination)?;
     let gathered = gather(&settings)?;
@@ -101,11 +108,11 @@ pub fn judge(asked: &Asked<'_>, library: &Library, evidence: &Evidence) -> Repor
 
 /// The runbooks in force. Those of the user are linted first: judging by a tree that goes in a
 /// circle or by a check that does not exist would mislead.
-pub(super) fn sound_library(dirs: &[PathBuf]) -> anyhow::Result<Library> {
-    let library = Library::load(dirs)?;
+pub(super) fn sound_library(dirs: &[PathBuf], runbook: Option<&str>) -> anyhow::Result<Library> {
     if dirs.is_empty() {
-        return Ok(library);
+        return Ok(Library::embedded_for(runbook)?);
     }
+    let library = Library::load(dirs)?;
     let problems = lint::lint(&library).into_iter().filter(Problem::is_error);
     let shown: Vec<_> = problems.map(|problem| problem.render(false)).collect();
     if shown.is_empty() {

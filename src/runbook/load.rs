@@ -90,6 +90,18 @@ impl Library {
         Self::from_files(embedded_files())
     }
 
+    /// What a run needs of the binary: checks, causes and policy, and the one runbook that it walks
+    /// (a sweep walks none). The other trees and the version table would be parsed for nothing.
+    pub fn embedded_for(runbook: Option<&str>) -> Result<Self, LoadError> {
+        let walked = runbook.map(|id| format!("runbooks/{id}.yaml"));
+        let needed = |file: &SourceFile| match kind_of(&file.path) {
+            Kind::Runbook => Some(&file.path) == walked.as_ref(),
+            Kind::Versions => false,
+            Kind::Check | Kind::Cause | Kind::Policy | Kind::TrackRecord => true,
+        };
+        Self::from_files(embedded_files().into_iter().filter(needed).collect())
+    }
+
     /// What ships in the binary, overridden by the files of `user_dirs` in their order.
     pub fn load(user_dirs: &[PathBuf]) -> Result<Self, LoadError> {
         let mut files = embedded_files();
