@@ -1,39 +1,113 @@
 //! The score on simulated cases, for people: it takes longer than a test may.
 //!
-//! `SEED_FROM=200 SEEDS=6 KIND=kv cargo bench --bench accuracy` scores seeds of choice;
-//! `CASE=engine-wedged/1,healthy-steady/0 cargo bench --bench accuracy` says why cases are judged
-//! as they are.
+//! `SEED_FROM=0 SEEDS=6 KIND=kv cargo bench --bench accuracy` scores seeds of choice;
+//! `CASE=engine-wedged/1,healthy-steady/0` says why cases are judged as they are; `FIT=1` fits the
+//! temperature and the outside score on the tuning seeds first; `WRITE=1` writes what is published:
+//! fixtures/accuracy.json and runbooks/track-record.yaml.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 
-#[allow(dead_code, reason = "recordings are judged by the tests")]
+#[path = "../tests/support/fit.rs"]
+mod fitting;
+#[allow(dead_code, reason = "some is for the tests")]
 #[path = "../tests/support/judge.rs"]
 mod judging;
+#[path = "../tests/support/record.rs"]
+mod record;
 #[path = "../tests/support/score.rs"]
 mod score;
 #[allow(dead_code, reason = "the tests look deeper")]
 #[path = "../tests/support/sim/mod.rs"]
 mod sim;
 
+use std::collections::BTreeMap;
+
 use diagnose::{
-    eval::{Evaluation, render},
-    runbook::Library,
+    eval::{Evaluation, Trial, published::Published, render},
+    evidence::bundle::Bundle,
+    runbook::{Library, TrackRecord},
 };
-use sim::{Kind, case};
+use fitting::Sample;
+use score::{TEST, TUNE};
+use sim::{Case, Kind, case};
 
 fn main() {
-    match std::env::var("CASE") {
-        Ok(cases) => cases.split(',').for_each(explain),
-        Err(_) => whole(),
+    if let Ok(cases) = std::env::var("CASE") {
+        return cases.split(',').for_each(explain);
     }
-}
-
-fn whole() {
-    let (from, seeds) = (setting("SEED_FROM", 200), setting("SEEDS", 6));
+    let library = Library::embedded().unwrap();
+    let library = if asked("FIT") { fitted(&library) } else { library };
+    if asked("WRITE") {
+        return write(library);
+    }
+    let (from, seeds) = (setting("SEED_FROM", TEST.start), setting("SEEDS", 6));
     let only = std::env::var("KIND").unwrap_or_default();
     let kinds: Vec<Kind> =
         Kind::ALL.iter().copied().filter(|kind| kind.name().contains(&only)).collect();
-    let trials = score::trials(&kinds, from..from + seeds);
+    let trials = score::trials(&kinds, from..from + seeds, &library);
     println!("{}", render::terminal(&Evaluation::of(&trials)));
+}
+
+fn fitted(library: &Library) -> Library {
+    let samples = score::each(Kind::ALL, TUNE, |case| {
+        let (answers, gate) = score::answers(&case.bundle, library);
+        Sample { label: score::label(&case), answers, gate }
+    });
+    let (temperature, outside) = fitting::fit(&samples, library);
+    println!(
+        "fitted on {} cases: temperature {temperature:.2}, outside {outside:.2}",
+        samples.len()
+    );
+    fitting::with(library, temperature, outside)
+}
+
+/// Counts the track record, which caps probabilities, and scores with it. The second round is
+/// counted with the caps of the first.
+fn write(library: Library) {
+    let recorded = record::recorded(&library);
+    let mut library = library;
+    for _ in 0..2 {
+        let trials = score::trials(Kind::ALL, TEST, &library);
+        let track_record = record::counted(&library.track_record, &recorded, &trials);
+        library = Library { track_record, ..library };
+    }
+    let all = score::each(Kind::ALL, TEST, |case| {
+        let rest = LEFT_OUT.map(|(source, drop)| (source, left_out(&case, drop, &library)));
+        (score::trial(&case, &library), rest)
+    });
+    let (trials, rest): (Vec<Trial>, Vec<_>) = all.into_iter().unzip();
+    let mut without: BTreeMap<String, Vec<Trial>> = BTreeMap::new();
+    for (source, trial) in rest.into_iter().flatten() {
+        without.entry(source.into()).or_default().push(trial);
+    }
+    let published = Published {
+        simulated: Evaluation::of(&trials),
+        without: without.iter().map(|(source, of)| (source.clone(), Evaluation::of(of))).collect(),
+        named: Published::named(&trials),
+    };
+    save(&published, &library.track_record);
+    println!("{}\n{}", render::terminal(&published.simulated), published.without_table());
+}
+
+type Drop = fn(&mut Bundle);
+
+/// Sources beside the metrics.
+const LEFT_OUT: [(&str, Drop); 3] = [
+    ("log", |bundle| bundle.log = None),
+    ("probes", |bundle| bundle.probes.clear()),
+    ("flags", |bundle| bundle.meta.server_args.clear()),
+];
+
+fn left_out(case: &Case, drop: Drop, library: &Library) -> Trial {
+    let mut case = case.clone();
+    drop(&mut case.bundle);
+    score::trial(&case, library)
+}
+
+fn save(published: &Published, track_record: &TrackRecord) {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let json = serde_json::to_string_pretty(published).unwrap() + "\n";
+    std::fs::write(root.join("fixtures/accuracy.json"), json).unwrap();
+    std::fs::write(root.join("runbooks/track-record.yaml"), record::yaml(track_record)).unwrap();
 }
 
 fn explain(wanted: &str) {
@@ -41,6 +115,10 @@ fn explain(wanted: &str) {
     let kind = *Kind::ALL.iter().find(|kind| kind.name() == name).expect("such a kind");
     let library = Library::embedded().unwrap();
     println!("{}", score::explained(&case(kind, seed.parse().unwrap()), &library));
+}
+
+fn asked(name: &str) -> bool {
+    std::env::var_os(name).is_some()
 }
 
 /// A number from the environment.

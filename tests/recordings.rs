@@ -126,23 +126,6 @@ fn the_high_ttft_walk_ends_at_the_cause() {
 }
 
 #[test]
-fn the_track_record_is_what_the_recordings_give() {
-    let library = library();
-    let mut counted: std::collections::BTreeMap<String, (u32, u32)> = Default::default();
-    for recording in recordings().iter().filter(|recording| !recording.label.causes.is_empty()) {
-        let report = judge(&library, &recording.bundle, None);
-        let record = counted.entry(recording.label.causes[0].clone()).or_default();
-        record.1 += 1;
-        record.0 += u32::from(supported(&report)[0].id == recording.label.causes[0]);
-    }
-    let shipped = library.track_record.iter().filter(|(_, record)| record.recorded.of > 0);
-    let shipped = shipped
-        .map(|(id, record)| (id.clone(), (record.recorded.right, record.recorded.of)))
-        .collect();
-    assert_eq!(counted, shipped);
-}
-
-#[test]
 fn a_walk_says_what_each_answer_rests_on() {
     let recordings = recordings();
     let broken = recordings.iter().find(|recording| recording.name == "prefix-broken").unwrap();

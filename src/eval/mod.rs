@@ -4,6 +4,7 @@
 //! is the command's work, and a test may bring pairs of its own.
 
 mod baselines;
+pub mod published;
 pub mod render;
 mod score;
 
@@ -64,7 +65,7 @@ pub enum Truth {
 }
 
 /// A cause that was named, with its probability.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Named {
     /// The cause.
     pub id: String,
@@ -148,7 +149,7 @@ impl Trial {
 }
 
 /// The score of the tool, and of two judges that know less.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Always 1.
     pub schema_version: u32,

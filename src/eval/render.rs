@@ -62,7 +62,7 @@ fn figures(evaluation: &Evaluation) -> String {
 }
 
 /// `7/8 87.5 % [52.9–97.8]`: the interval is Wilson's at 95 %.
-fn rate(rate: Rate) -> String {
+pub(super) fn rate(rate: Rate) -> String {
     let (Some(share), Some(lo), Some(hi)) = (rate.rate, rate.lo, rate.hi) else {
         return "- (n 0)".into();
     };

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Answer, Label, Named, Trial, Truth};
 use crate::stats;
@@ -18,7 +18,7 @@ const BINS: usize = 10;
 type Pair<'a> = (&'a Trial, &'a Answer);
 
 /// How often a judge is right.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// Who judged.
     pub judge: String,
@@ -52,7 +52,7 @@ pub struct Score {
 }
 
 /// A share with the number behind it and its Wilson interval at 95 %.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
     /// Cases that count; a sum of shares for the set score, whose interval is then too wide rather
     /// than too narrow.
@@ -68,7 +68,7 @@ pub struct Rate {
 }
 
 /// First named causes whose probability lies in one tenth.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bin {
     /// Lower end.
     pub from: f64,
@@ -83,7 +83,7 @@ pub struct Bin {
 }
 
 /// Distances in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Errors {
     /// Cases whose onset is known and was found.
     pub found: usize,
@@ -96,7 +96,7 @@ pub struct Errors {
 }
 
 /// How often a cause was named first for a truth.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cell {
     /// The main true cause, `healthy`, or `outside the catalogue`.
     pub truth: String,
@@ -107,12 +107,12 @@ pub struct Cell {
 }
 
 /// A case that was not judged rightly.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Miss {
     /// Name of the case.
     pub name: String,
     /// What went wrong.
-    pub what: &'static str,
+    pub what: String,
     /// The true causes.
     pub truth: Vec<String>,
     /// The causes named.
@@ -278,7 +278,7 @@ fn miss(trial: &Trial, answer: &Answer) -> Option<Miss> {
     };
     Some(Miss {
         name: trial.name.clone(),
-        what: what?,
+        what: what?.into(),
         truth: trial.label.causes.clone(),
         named: answer.named.clone(),
     })
@@ -400,7 +400,7 @@ mod tests {
     #[test]
     fn every_miss_is_told_by_name_and_every_case_is_in_the_confusion_table() {
         let score = scored(&table());
-        let misses: Vec<_> = score.misses.iter().map(|miss| (&*miss.name, miss.what)).collect();
+        let misses: Vec<_> = score.misses.iter().map(|miss| (&*miss.name, &*miss.what)).collect();
         let expected = [
             ("lesser-first", "a lesser cause first"),
             ("wrong", "wrong cause"),

@@ -39,12 +39,18 @@ pub struct Case<'a> {
     pub min_coverage: f64,
 }
 
-/// Builds the report.
-pub fn build(case: &Case<'_>) -> Report {
+/// What the ranking starts from: the answer of every check, and whether a symptom holds.
+pub fn answers(case: &Case<'_>) -> (Answers, Gate) {
     let names = Facts { readings: case.readings, policy: &case.library.policy };
     let answers = walk::answer_all(case.library, &names);
+    let gate = symptoms::gate(case, &answers, &symptoms::found(case, &answers));
+    (answers, gate)
+}
+
+/// Builds the report.
+pub fn build(case: &Case<'_>) -> Report {
+    let (answers, gate) = answers(case);
     let symptoms = symptoms::found(case, &answers);
-    let gate = symptoms::gate(case, &answers, &symptoms);
     let scope = scope(case.runbook);
     let ranked = rank::rank(case.library, &answers, gate, &scope);
     let causes = causes::found(case, &answers, &ranked);

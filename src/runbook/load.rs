@@ -164,7 +164,7 @@ impl Library {
                 }
             }
             Kind::TrackRecord => {
-                self.track_record.extend(parse::<BTreeMap<String, TrackRecord>>(file)?);
+                self.track_record = parse::<TrackRecord>(file)?;
             }
         }
         Ok(())

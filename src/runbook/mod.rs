@@ -421,8 +421,8 @@ pub struct Library {
     pub programs: BTreeMap<String, Arc<expr::Program>>,
     /// Known changes of vLLM by version, by id.
     pub versions: BTreeMap<String, KnownChange>,
-    /// How often each cause was named rightly on labelled incidents.
-    pub track_record: BTreeMap<String, TrackRecord>,
+    /// How often the judge was right on labelled cases, and the numbers fitted on them.
+    pub track_record: TrackRecord,
     /// The files read, in order of loading.
     pub files: Vec<Arc<SourceFile>>,
     /// Where each item stands.
@@ -457,17 +457,42 @@ pub struct Origin {
     pub span: Range<usize>,
 }
 
-/// How often a cause was named rightly.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+/// `track-record.yaml`: written by the score, read by the ranking and the report.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct TrackRecord {
-    /// On recordings of real servers.
-    pub recorded: Tally,
-    /// On simulated servers.
-    pub simulated: Tally,
+    /// Divides all scores before the softmax; above 0. Fitted.
+    pub temperature: f64,
+    /// Score of "something outside the catalogue", in nats. Fitted.
+    pub outside_score: f64,
+    /// Labelled cases in which nothing is wrong.
+    pub healthy: u32,
+    /// By cause.
+    pub causes: BTreeMap<String, CauseRecord>,
 }
 
-impl TrackRecord {
+impl Default for TrackRecord {
+    /// Nothing was ever labelled: plain softmax.
+    fn default() -> Self {
+        Self { temperature: 1.0, outside_score: 0.0, healthy: 0, causes: BTreeMap::new() }
+    }
+}
+
+/// How often a cause was named rightly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CauseRecord {
+    /// On recordings of real servers.
+    #[serde(skip_serializing_if = "Tally::is_empty")]
+    pub recorded: Tally,
+    /// On simulated servers.
+    #[serde(skip_serializing_if = "Tally::is_empty")]
+    pub simulated: Tally,
+    /// Cases with nothing wrong in which it was named all the same.
+    pub false_alarms: u32,
+}
+
+impl CauseRecord {
     /// All labelled incidents of the cause.
     pub fn of(self) -> u32 {
         self.recorded.of + self.simulated.of
@@ -475,13 +500,19 @@ impl TrackRecord {
 }
 
 /// Labelled incidents of one cause.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tally {
     /// Those in which it stood first.
     pub right: u32,
     /// All.
     pub of: u32,
+}
+
+impl Tally {
+    fn is_empty(&self) -> bool {
+        self.of == 0
+    }
 }
 
 /// A threshold, with who set it.

@@ -22,10 +22,6 @@ pub(super) static NO_ANSWER: Answer =
 const CAP: f64 = 4.0;
 /// Score of "nothing is wrong" once a symptom holds.
 const NONE_SCORE: f64 = 0.0;
-/// Score of "something outside the catalogue".
-const OUTSIDE_SCORE: f64 = 1.0;
-/// Divides all scores before the softmax; fitted on labelled incidents.
-const TEMPERATURE: f64 = 0.8;
 /// Probability from which a cause counts as supported.
 const SUPPORTED: f64 = 0.5;
 /// A cause that lacks a needed answer stays below this.
@@ -190,7 +186,8 @@ impl<'a, 'b> Field<'a, 'b> {
     /// signal groups; causes that rest on other groups, or are linked by `leads_to`, may be true
     /// beside it.
     fn probability(&self, cause: &Cause, struck: &BTreeSet<Group>) -> f64 {
-        let weigh = |score: f64| (score / TEMPERATURE).exp();
+        let fitted = &self.library.track_record;
+        let weigh = |score: f64| (score / fitted.temperature).exp();
         let own = weigh(self.score(cause, struck));
         let claimed = self.claimed(cause, struck);
         let rivals = self.causes.iter().filter(|(other, standing)| {
@@ -203,7 +200,7 @@ impl<'a, 'b> Field<'a, 'b> {
             .map(|(other, _)| self.score(other, struck))
             .filter(|score| *score > 0.0)
             .map(weigh);
-        let field = weigh(NONE_SCORE) + weigh(OUTSIDE_SCORE) + rivals.sum::<f64>();
+        let field = weigh(NONE_SCORE) + weigh(fitted.outside_score) + rivals.sum::<f64>();
         (own / (own + field)).min(self.track_record_cap(cause))
     }
 
@@ -217,7 +214,8 @@ impl<'a, 'b> Field<'a, 'b> {
     /// With `n` labelled cases behind it, no probability goes above (n + 1) / (n + 2)
     /// (Laplace's rule of succession).
     fn track_record_cap(&self, cause: &Cause) -> f64 {
-        let n = self.library.track_record.get(&cause.id.value).map_or(0, |record| record.of());
+        let n =
+            self.library.track_record.causes.get(&cause.id.value).map_or(0, |record| record.of());
         (f64::from(n) + 1.0) / (f64::from(n) + 2.0)
     }
 

@@ -1,11 +1,20 @@
-//! Judges simulated cases: for the score, and for people who ask why.
+//! Judges simulated cases: for the score, for the fit, and for people who ask why.
 
-use std::thread;
+use std::{ops::Range, thread};
 
 use diagnose::{
+    commands::run::Asked,
     eval::{Label, Trial},
-    report::Status,
-    runbook::Library,
+    evidence::bundle::Bundle,
+    report::{
+        Status,
+        build::{self, Case as Judged},
+    },
+    runbook::{
+        Library,
+        rank::{Answers, Gate},
+    },
+    signals, sources,
 };
 
 use super::{
@@ -13,38 +22,69 @@ use super::{
     sim::{Case, Kind, case},
 };
 
-/// Judges a case and compares the verdict with its truth.
-pub fn trial(case: &Case, library: &Library) -> Trial {
+/// Seeds on which the fitted numbers are fitted.
+pub const TUNE: Range<u64> = 0..12;
+/// Seeds on which the score is given; nothing is fitted on them.
+pub const TEST: Range<u64> = 1000..1016;
+
+/// The truth of a case.
+pub fn label(case: &Case) -> Label {
     let ids = |ids: &[&str]| ids.iter().map(ToString::to_string).collect();
-    let label = Label {
+    Label {
         causes: ids(&case.causes),
         also_accepted: ids(&case.also),
         onset: case.onset,
         outside: false,
-    };
-    Trial::new(&case.name, label, &judge(library, &case.bundle, None), library)
+    }
 }
 
-/// Judges these seeds of every kind.
-pub fn trials(kinds: &[Kind], seeds: std::ops::Range<u64>) -> Vec<Trial> {
-    let library = Library::embedded().unwrap();
+/// Judges a case and compares the verdict with its truth.
+pub fn trial(case: &Case, library: &Library) -> Trial {
+    Trial::new(&case.name, label(case), &judge(library, &case.bundle, None), library)
+}
+
+/// What the ranking starts from.
+pub fn answers(bundle: &Bundle, library: &Library) -> (Answers, Gate) {
+    let evidence = sources::read(bundle);
+    let asked = Asked::sweep();
+    let windows = signals::onset::windows(&evidence, &asked.ask);
+    let readings = signals::read_all(&evidence, &windows);
+    build::answers(&Judged {
+        command: "sweep",
+        runbook: None,
+        library,
+        evidence: &evidence,
+        windows: &windows,
+        readings: &readings,
+        min_coverage: asked.min_coverage,
+    })
+}
+
+/// Generates these seeds of every kind, and keeps what `look` sees in each; in the order of kinds.
+pub fn each<T: Send>(kinds: &[Kind], seeds: Range<u64>, look: impl Fn(Case) -> T + Sync) -> Vec<T> {
     let jobs: Vec<(Kind, u64)> =
         kinds.iter().flat_map(|kind| seeds.clone().map(move |seed| (*kind, seed))).collect();
     let workers = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
+    let mut seen: Vec<(usize, T)> = thread::scope(|scope| {
         let threads: Vec<_> = (0..workers)
             .map(|worker| {
-                let (jobs, library) = (&jobs, &library);
+                let (jobs, look) = (&jobs, &look);
                 scope.spawn(move || {
-                    let mine = jobs.iter().skip(worker).step_by(workers);
-                    mine.map(|(kind, seed)| trial(&case(*kind, *seed), library)).collect::<Vec<_>>()
+                    let mine = jobs.iter().enumerate().skip(worker).step_by(workers);
+                    mine.map(|(at, (kind, seed))| (at, look(case(*kind, *seed))))
+                        .collect::<Vec<_>>()
                 })
             })
             .collect();
-        let mut all: Vec<Trial> = threads.into_iter().flat_map(|t| t.join().unwrap()).collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        all
-    })
+        threads.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    seen.sort_by_key(|(at, _)| *at);
+    seen.into_iter().map(|(_, one)| one).collect()
+}
+
+/// Judges these seeds of every kind.
+pub fn trials(kinds: &[Kind], seeds: Range<u64>, library: &Library) -> Vec<Trial> {
+    each(kinds, seeds, |case| trial(&case, library))
 }
 
 /// The answers that speak for and against each cause that is true or supported.

@@ -53,19 +53,24 @@ fn cause(
             .filter(|next| supported.contains(&next.as_str()))
             .collect(),
         consequence_of: ranked.consequence_of.map(Into::into),
-        track_record: case.library.track_record.get(&cause.id.value).map(told),
+        track_record: told(&case.library.track_record, &cause.id.value),
         fixes: cause.fixes.clone(),
     }
 }
 
 /// A track record in words; what was never met is left out.
-fn told(record: &TrackRecord) -> String {
+fn told(record: &TrackRecord, cause: &str) -> Option<String> {
+    let kept = record.causes.get(cause)?;
     let part = |tally: Tally, kind: &str| {
         (tally.of > 0).then(|| format!("{} of {} {kind}", tally.right, tally.of))
     };
-    let parts = [part(record.recorded, "recorded"), part(record.simulated, "simulated")];
+    let parts = [part(kept.recorded, "recorded"), part(kept.simulated, "simulated")];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    format!("named first in {} incidents", parts.join(" and "))
+    let incidents = parts.join(" and ");
+    let (wrong, healthy) = (kept.false_alarms, record.healthy);
+    Some(format!(
+        "named first in {incidents} incidents, and in {wrong} of {healthy} cases without fault"
+    ))
 }
 
 fn checks<'a>(

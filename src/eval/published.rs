@@ -1,0 +1,93 @@
+//! The published score: what documents and the track record quote, kept as a file so that every
+//! number in them can be traced to the case it was counted on.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Evaluation, Named, Rate, Trial, render::rate};
+
+/// `fixtures/accuracy.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Published {
+    /// The score on simulated cases on which nothing was fitted.
+    pub simulated: Evaluation,
+    /// The same cases, each time without one source.
+    pub without: BTreeMap<String, Evaluation>,
+    /// The causes named in each simulated case, first one first.
+    pub named: BTreeMap<String, Vec<Named>>,
+}
+
+impl Published {
+    /// What was named in each case.
+    pub fn named(trials: &[Trial]) -> BTreeMap<String, Vec<Named>> {
+        trials.iter().map(|trial| (trial.name.clone(), trial.answer.named.clone())).collect()
+    }
+
+    /// The figures that README quotes, in Markdown.
+    pub fn summary(&self) -> String {
+        let score = self.simulated.tool();
+        let naive = &self.simulated.judges[1];
+        let mut out =
+            String::from("| figure | `diagnose` | one threshold per symptom |\n|---|---|---|\n");
+        for (figure, own, other) in [
+            ("right cause first", score.top1, naive.top1),
+            ("right cause among the first three", score.top3, naive.top3),
+            ("false alarms on healthy cases", score.false_alarms, naive.false_alarms),
+            ("no cause named where none is known", score.abstained, naive.abstained),
+        ] {
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "| {figure} | {} | {} |", rate(own), rate(other));
+        }
+        out
+    }
+
+    /// What leaving a source out costs, in Markdown.
+    pub fn without_table(&self) -> String {
+        let all = ("none", &self.simulated);
+        let rows = self.without.iter().map(|(source, score)| (source.as_str(), score));
+        let mut out = String::from(
+            "| left out | top-1 | wrong firm cause | false alarms | Brier |\n|---|---|---|---|---|\n",
+        );
+        for (source, evaluation) in std::iter::once(all).chain(rows) {
+            let score = evaluation.tool();
+            let cells = [score.top1, score.wrong_firm, score.false_alarms].map(rate);
+            let brier = score.brier.map_or("-".into(), |brier| format!("{brier:.3}"));
+            let _ = writeln!(out, "| {source} | {} | {brier} |", cells.join(" | "));
+        }
+        out
+    }
+
+    /// Each bar that the project sets itself, with whether it is reached.
+    pub fn bars(&self) -> Vec<Bar> {
+        let score = self.simulated.tool();
+        let share = |rate: Rate| rate.rate.unwrap_or(f64::NAN);
+        let bar = |name, value: f64, bound: f64, at_least: bool| Bar {
+            name,
+            value,
+            bound,
+            reached: if at_least { value >= bound } else { value <= bound },
+        };
+        vec![
+            bar("top-1", share(score.top1), 0.92, true),
+            bar("top-3", share(score.top3), 0.98, true),
+            bar("false alarms", share(score.false_alarms), 0.01, false),
+            bar("abstained outside", share(score.abstained), 0.9, true),
+            bar("Brier", score.brier.unwrap_or(f64::NAN), 0.06, false),
+            bar("ECE", score.ece.unwrap_or(f64::NAN), 0.05, false),
+        ]
+    }
+}
+
+/// A bar for the score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bar {
+    /// The figure.
+    pub name: &'static str,
+    /// What was reached; NaN where nothing was counted, which reaches no bar.
+    pub value: f64,
+    /// The bar.
+    pub bound: f64,
+    /// Whether the value is on the right side of it.
+    pub reached: bool,
+}
