@@ -7,9 +7,10 @@
 //! a history that begins late would show a false one.
 
 use super::{
-    Ask, Baseline, Frame, Missing, Onset, Windows, cache, endpoint, estimate::Amount, traffic,
+    Ask, Baseline, Frame, Missing, Onset, Windows, cache, endpoint, estimate::Amount,
+    queue::ENGINE, traffic,
 };
-use crate::evidence::{Event, EventKind, Evidence, Span, Time};
+use crate::evidence::{Event, EventKind, Evidence, Series, SeriesSet, Span, Time};
 
 /// Evidence that a split needs, in nats. Tried on recordings: no false onset in healthy ones.
 const THRESHOLD_NATS: f64 = 5.0;
@@ -130,21 +131,42 @@ enum Track {
     Share { points: Vec<Option<(f64, f64)>> },
 }
 
+/// Where the drivers change most. Callers give up some time after what makes them wait, so where
+/// cancellations lead, an earlier change of the other drivers is the onset.
 fn scan(history: &Frame<'_>) -> Option<Found> {
     let parts = history.intervals();
     if parts.len() < 2 * MIN_SIDE {
         return None;
     }
-    let tracks = tracks(&parts);
-    let gains = |split: usize| tracks.iter().map(move |track| track.gain(split).max(0.0));
-    let (split, gain) = (MIN_SIDE..=parts.len() - MIN_SIDE)
-        .map(|split| (split, gains(split).sum::<f64>()))
-        .max_by(|a, b| a.1.total_cmp(&b.1))?;
-    if gain < THRESHOLD_NATS {
-        return None;
-    }
-    let leader = tracks.iter().max_by(|a, b| a.gain(split).total_cmp(&b.gain(split)))?;
+    let drivers = tracks(&parts);
+    let points = parts.iter().map(|part| share(endpoint::aborts(part))).collect();
+    let cancelled = Track::Share { points };
+    let first = best_split(drivers.iter(), parts.len());
+    let both = best_split(drivers.iter().chain([&cancelled]), parts.len())?;
+    let (split, gain) = match first {
+        Some(first) if first.0 < both.0 && leads(&cancelled, &drivers, both.0) => first,
+        _ => both,
+    };
+    let all = drivers.iter().chain([&cancelled]);
+    let leader = all.max_by(|a, b| a.gain(split).total_cmp(&b.gain(split)))?;
     Some(locate(&parts, leader, split, gain))
+}
+
+/// Whether a track gains more at a split than each of the others.
+fn leads(track: &Track, others: &[Track], split: usize) -> bool {
+    others.iter().all(|other| other.gain(split) < track.gain(split))
+}
+
+/// The split of so many intervals at which the gains of all tracks sum up to most, if to enough.
+fn best_split<'a>(
+    tracks: impl Iterator<Item = &'a Track> + Clone,
+    intervals: usize,
+) -> Option<(usize, f64)> {
+    let gain = |split: usize| tracks.clone().map(|track| track.gain(split).max(0.0)).sum::<f64>();
+    (MIN_SIDE..=intervals - MIN_SIDE)
+        .map(|split| (split, gain(split)))
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .filter(|(_, gain)| *gain >= THRESHOLD_NATS)
 }
 
 /// The split lies at a page; a neighbouring interval that is part old and part new holds the
@@ -174,6 +196,7 @@ fn tracks(parts: &[Frame<'_>]) -> Vec<Track> {
             Some(((top(part).ok()? / n + least).ln(), n.min(FULL_WEIGHT)))
         }
     };
+    let busiest = parts.last().and_then(busiest_engine);
     vec![
         level(&arrivals, 1.0, 0.3),
         level(&per_request(cache::COMPUTED, traffic::FIRST_TOKENS, 1.0), 1.0, 0.15),
@@ -182,8 +205,8 @@ fn tracks(parts: &[Frame<'_>]) -> Vec<Track> {
         level(&per_request(ITL_SECONDS, ITL_COUNT, 0.0), 1.0, 0.2),
         level(&per_request(cache::QUERIES, cache::PROMPT, 0.01), 1.0, 0.2),
         level(&preemptions, 1.0, 0.3),
+        level(&|part| busiest_share(part, busiest?), 1.0, 0.2),
         Track::Share { points: parts.iter().map(|p| share(endpoint::refusals(p))).collect() },
-        Track::Share { points: parts.iter().map(|p| share(endpoint::aborts(p))).collect() },
     ]
 }
 
@@ -198,6 +221,24 @@ const ITL_COUNT: Amount = |frame| frame.count("itl");
 fn arrivals(part: &Frame<'_>) -> Option<(f64, f64)> {
     let (count, seconds) = (traffic::ARRIVALS(part).ok()?, part.seconds().ok()?);
     Some((((count + 0.5) / seconds.max(0.1)).ln(), 1.0))
+}
+
+/// The engine that generated most since the process began, where there are several.
+fn busiest_engine<'a>(last: &Frame<'a>) -> Option<&'a str> {
+    let name = last.name("generation_tokens").ok()?;
+    let engine = |series: &'a Series| Some((series.label(ENGINE)?, series.points.last()?.value));
+    let set: &'a SeriesSet = last.view.set();
+    let mut engines: Vec<_> = set.named(name).filter_map(engine).collect();
+    engines.sort_by(|a, b| b.1.total_cmp(&a.1));
+    engines.first().filter(|first| engines.iter().any(|other| other.0 != first.0)).map(|one| one.0)
+}
+
+/// Share of the generated tokens that come from one engine.
+fn busiest_share(part: &Frame<'_>, engine: &str) -> Option<(f64, f64)> {
+    let name = part.name("generation_tokens").ok()?;
+    let of_engine = |series: &Series| series.label(ENGINE) == Some(engine);
+    let (own, all) = (part.view.increase_where(name, of_engine)?, part.view.increase(name)?);
+    (own > 0.0).then(|| ((own / all).ln(), 1.0))
 }
 
 fn preemptions(part: &Frame<'_>) -> Option<(f64, f64)> {

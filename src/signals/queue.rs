@@ -254,7 +254,8 @@ fn slots_full(frame: &Frame<'_>) -> Value {
 }
 
 /// The label that tells engines (data-parallel ranks) apart; V0 has none.
-const ENGINE: &str = "engine";
+/// The label that tells engines of one server apart.
+pub(super) const ENGINE: &str = "engine";
 
 fn drain_time(frame: &Frame<'_>) -> Value {
     let waiting = gauge_points(frame, "waiting")?.last().map_or(0.0, |point| point.value);

@@ -22,9 +22,10 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "arrivals_requests_per_second",
         unit: Unit::RequestsPerSecond,
         about: "Requests that arrived, per second.",
-        doc: "Finishes plus the growth of running and waiting: under overload, finishes alone \
-              show the capacity and not the demand. Over a process's lifetime the growth is what \
-              runs and waits at its end.",
+        doc: "Finishes, plus requests cancelled before that where responses are counted, plus the \
+              growth of running and waiting: under overload, finishes alone show the capacity \
+              and not the demand. Over a process's lifetime the growth is what runs and waits at \
+              its end.",
         source: "metrics",
         families: &["request_success", "running", "waiting"],
         derive: Derive::Span(|frame| frame.rate(ARRIVALS)),
@@ -181,7 +182,8 @@ const GENERATED: Amount = |frame| frame.increase("generation_tokens");
 const PROMPTED: Amount = |frame| frame.increase("prompt_tokens");
 pub(super) const ARRIVALS: Amount = |frame| {
     let held = if frame.view.is_lifetime() { 0.0 } else { growth_in_flight(frame)? };
-    Ok((FINISHES(frame)? + held).max(0.0))
+    let cancelled = super::endpoint::aborts(frame).map_or(0.0, |(cancelled, _)| cancelled);
+    Ok((FINISHES(frame)? + cancelled + held).max(0.0))
 };
 
 fn growth_in_flight(frame: &Frame<'_>) -> Result<f64, Missing> {
