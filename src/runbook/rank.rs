@@ -183,8 +183,8 @@ impl<'a, 'b> Field<'a, 'b> {
     }
 
     /// Probability against "none", "outside the catalogue" and every rival. Rivals contest the same
-    /// signal groups; causes that rest on other groups, or are linked by `leads_to`, may be true
-    /// beside it.
+    /// signal groups; causes that rest on other groups, or of which one leads to the other, may be
+    /// true beside it.
     fn probability(&self, cause: &Cause, struck: &BTreeSet<Group>) -> f64 {
         let fitted = &self.library.track_record;
         let weigh = |score: f64| (score / fitted.temperature).exp();
@@ -193,7 +193,8 @@ impl<'a, 'b> Field<'a, 'b> {
         let rivals = self.causes.iter().filter(|(other, standing)| {
             *standing == Standing::Open
                 && !std::ptr::eq(*other, cause)
-                && !self.linked(cause, other)
+                && !leads_directly(cause, other)
+                && !leads_directly(other, cause)
                 && !self.claimed(other, struck).is_disjoint(&claimed)
         });
         let rivals = rivals
@@ -217,11 +218,6 @@ impl<'a, 'b> Field<'a, 'b> {
         let n =
             self.library.track_record.causes.get(&cause.id.value).map_or(0, |record| record.of());
         (f64::from(n) + 1.0) / (f64::from(n) + 2.0)
-    }
-
-    /// Whether one leads to the other, directly or through others.
-    fn linked(&self, a: &Cause, b: &Cause) -> bool {
-        self.leads(a, b) || self.leads(b, a)
     }
 
     fn leads(&self, from: &Cause, to: &Cause) -> bool {
