@@ -13,6 +13,7 @@ use schemars::{Schema, schema_for};
 use super::write;
 use crate::{
     cli::{self, GenerateArgs, SchemaOf},
+    eval::{published::Published, render},
     exit::{self, Exit},
     report,
     runbook::{Cause, Check, Library, Runbook},
@@ -80,13 +81,33 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         let path = PathBuf::from(format!("fixtures/schemas/{name}-v1.json"));
         expected.insert(path, schema_text(of)?);
     }
-    let readme = PathBuf::from("README.md");
-    let present = read(&root.join(&readme))?;
-    let filled = fill(&present, "exit codes", &exit::markdown_table())?;
-    let filled = fill(&filled, "causes", &causes_table(&Library::embedded()?))?;
-    expected.insert(readme, filled);
+    let score = published(root)?;
+    let parts = [
+        ("README.md", "exit codes", exit::markdown_table()),
+        ("README.md", "causes", causes_table(&Library::embedded()?)),
+        ("README.md", "accuracy", score.summary()),
+        (ACCURACY, "simulated", format!("```\n{}```\n", render::terminal(&score.simulated))),
+        (ACCURACY, "left out", score.without_table()),
+    ];
+    for (page, part, text) in parts {
+        let page = PathBuf::from(page);
+        let present = match expected.remove(&page) {
+            Some(filled) => filled,
+            None => read(&root.join(&page))?,
+        };
+        expected.insert(page, fill(&present, part, &text)?);
+    }
     expected.retain(|path, text| read(&root.join(path)).ok().as_ref() != Some(text));
     Ok(expected)
+}
+
+/// The page that holds the score.
+const ACCURACY: &str = "docs/accuracy.md";
+
+/// The score that was published last.
+fn published(root: &Path) -> anyhow::Result<Published> {
+    let path = root.join("fixtures/accuracy.json");
+    serde_json::from_str(&read(&path)?).with_context(|| format!("{} is stale", path.display()))
 }
 
 #[expect(clippy::disallowed_methods, reason = "reads files of the repository, for developers")]
@@ -99,10 +120,10 @@ fn fill(page: &str, part: &str, text: &str) -> anyhow::Result<String> {
     let begin = format!("<!-- begin generated: {part} -->\n");
     let end = format!("<!-- end generated: {part} -->");
     let Some((before, rest)) = page.split_once(&begin) else {
-        bail!("README.md has no line `{}`", begin.trim_end());
+        bail!("the page has no line `{}`", begin.trim_end());
     };
     let Some((_, after)) = rest.split_once(&end) else {
-        bail!("README.md has no line `{end}`");
+        bail!("the page has no line `{end}`");
     };
     Ok(format!("{before}{begin}{text}{end}{after}"))
 }

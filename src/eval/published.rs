@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evaluation, Named, Rate, Trial, render::rate};
+use super::{Evaluation, Named, Trial, render::rate};
 
 /// `fixtures/accuracy.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,37 +57,4 @@ impl Published {
         }
         out
     }
-
-    /// Each bar that the project sets itself, with whether it is reached.
-    pub fn bars(&self) -> Vec<Bar> {
-        let score = self.simulated.tool();
-        let share = |rate: Rate| rate.rate.unwrap_or(f64::NAN);
-        let bar = |name, value: f64, bound: f64, at_least: bool| Bar {
-            name,
-            value,
-            bound,
-            reached: if at_least { value >= bound } else { value <= bound },
-        };
-        vec![
-            bar("top-1", share(score.top1), 0.92, true),
-            bar("top-3", share(score.top3), 0.98, true),
-            bar("false alarms", share(score.false_alarms), 0.01, false),
-            bar("abstained outside", share(score.abstained), 0.9, true),
-            bar("Brier", score.brier.unwrap_or(f64::NAN), 0.06, false),
-            bar("ECE", score.ece.unwrap_or(f64::NAN), 0.05, false),
-        ]
-    }
-}
-
-/// A bar for the score.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bar {
-    /// The figure.
-    pub name: &'static str,
-    /// What was reached; NaN where nothing was counted, which reaches no bar.
-    pub value: f64,
-    /// The bar.
-    pub bound: f64,
-    /// Whether the value is on the right side of it.
-    pub reached: bool,
 }
