@@ -20,7 +20,7 @@ pub fn trial(case: &Case, library: &Library) -> Trial {
         causes: ids(&case.causes),
         also_accepted: ids(&case.also),
         onset: case.onset,
-        outside: false,
+        outside: case.outside,
     };
     Trial::new(&case.name, label, &judge(library, &case.bundle, None), library)
 }
