@@ -27,7 +27,7 @@ fn equal_seeds_give_equal_bundles() {
 }
 
 /// Kinds that between them use every part of the model.
-const SOUND: [Kind; 8] = [
+const SOUND: [Kind; 11] = [
     Kind::Steady,
     Kind::Idle,
     Kind::Overload,
@@ -36,6 +36,9 @@ const SOUND: [Kind; 8] = [
     Kind::GivingUp,
     Kind::Malformed,
     Kind::Imbalance,
+    Kind::RegularPauses,
+    Kind::RemoteStore,
+    Kind::Speculating,
 ];
 
 /// Names of counters of the pages, whose values must not fall while a process lives.

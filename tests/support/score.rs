@@ -34,7 +34,7 @@ pub fn label(case: &Case) -> Label {
         causes: ids(&case.causes),
         also_accepted: ids(&case.also),
         onset: case.onset,
-        outside: false,
+        outside: case.outside,
     }
 }
 

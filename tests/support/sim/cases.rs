@@ -7,6 +7,7 @@ use super::{
     kinds,
     page::VERSIONS,
     plan::{FrontCost, Plan},
+    real::is_real,
     rng::Rng,
     server::run,
     workload::{Curve, Shape, Workload},
@@ -22,6 +23,8 @@ pub struct Case {
     pub causes: Vec<&'static str>,
     /// Right too, given only this evidence.
     pub also: Vec<&'static str>,
+    /// Whether something is wrong that no known cause claims.
+    pub outside: bool,
     /// When it began, Unix seconds.
     pub onset: Option<f64>,
     pub bundle: Bundle,
@@ -37,14 +40,15 @@ pub fn case(kind: Kind, seed: u64) -> Case {
         let mut drawn = kinds::plan(kind, &mut rng);
         fit_context(&mut drawn.plan.config);
         let recording = run(&drawn.plan, rng.bits());
-        if !kinds::is_real(kind, &recording) {
+        if !is_real(kind, &recording) {
             continue;
         }
-        let onset = drawn.plan.onset.filter(|_| !drawn.causes.is_empty());
+        let onset = drawn.plan.onset.filter(|_| !kind.is_healthy());
         return Case {
             name: format!("{}/{seed}", kind.name()),
             causes: drawn.causes,
             also: drawn.also,
+            outside: kind.is_outside(),
             onset: onset.map(|onset| recording.epoch + onset),
             bundle: recording.bundle,
         };
@@ -64,6 +68,12 @@ pub struct Drawn {
     pub plan: Plan,
     pub causes: Vec<&'static str>,
     pub also: Vec<&'static str>,
+}
+
+impl Drawn {
+    pub fn new(site: Site, causes: &[&'static str], also: &[&'static str]) -> Self {
+        Self { plan: site.plan, causes: causes.to_vec(), also: also.to_vec() }
+    }
 }
 
 /// A server at work with room to spare: what every kind starts from.
@@ -97,10 +107,14 @@ impl Site {
 
     /// Requests look different from the onset on.
     pub fn change(&mut self, change: impl FnOnce(&mut Shape)) {
-        let mut shape = self.shape().clone();
+        self.change_at(self.onset, change);
+    }
+
+    /// Requests look different from a moment on, which no earlier change may come after.
+    pub fn change_at(&mut self, at: f64, change: impl FnOnce(&mut Shape)) {
+        let mut shape = self.plan.workload.shape(at).clone();
         change(&mut shape);
-        let onset = self.onset;
-        self.plan.workload.phases.push((onset, shape));
+        self.plan.workload.phases.push((at, shape));
     }
 
     /// Computes the capacity anew after the shape or the costs were set.
@@ -158,6 +172,7 @@ pub fn site_of(on_cpu: bool, rng: &mut Rng) -> Site {
         caching: true,
         preempted_apart: !["0.8.5", "0.10.2"].contains(&version),
         computed_only: ["0.23.0", "0.32.0"].contains(&version),
+        drafts: 0,
     };
     let (length, interval) = if rng.chance(0.2) {
         (rng.between(400.0, 600.0).round(), 15.0)
@@ -191,6 +206,7 @@ pub fn site_of(on_cpu: bool, rng: &mut Rng) -> Site {
         length,
         interval,
         faults: Vec::new(),
+        pauses: Vec::new(),
         lost: None,
         args_known: rng.chance(0.6),
         onset: Some(onset),
@@ -218,6 +234,8 @@ fn fast_shape(rng: &mut Rng) -> Shape {
         refused: (if rng.chance(0.3) { 0.005 } else { 0.0 }, &[400, 404]),
         patience: f64::INFINITY,
         retry: 0.0,
+        hasty: 0.0,
+        held: (0.0, 0.0),
     }
 }
 

@@ -2,7 +2,12 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::{kv::Pool, rng::Rng, stats::Stats, workload::Request};
+use super::{
+    kv::Pool,
+    rng::{Rng, mix},
+    stats::Stats,
+    workload::Request,
+};
 
 /// What the engine is started with.
 #[derive(Debug, Clone)]
@@ -17,6 +22,8 @@ pub struct Config {
     pub preempted_apart: bool,
     /// Whether a step counts only computed prompt tokens (0.23.0 on).
     pub computed_only: bool,
+    /// Tokens that a small model guesses ahead for each step; 0 is no speculation.
+    pub drafts: u32,
 }
 
 /// Seconds that a step costs.
@@ -42,6 +49,8 @@ pub struct Sequence {
     held: Vec<u32>,
     want: u32,
     cached: Option<u32>,
+    /// Until when something outside the engine keeps it from being scheduled.
+    held_until: f64,
     queued: f64,
     scheduled: Option<f64>,
     first: f64,
@@ -58,6 +67,7 @@ impl Sequence {
             held: Vec::new(),
             want: 0,
             cached: None,
+            held_until: 0.0,
             queued: 0.0,
             scheduled: None,
             first: 0.0,
@@ -69,6 +79,22 @@ impl Sequence {
     fn tokens(&self) -> u32 {
         self.request.prompt + self.generated
     }
+
+    /// Tokens that its answer still lacks.
+    fn left(&self) -> u32 {
+        self.request.output.saturating_sub(self.generated)
+    }
+}
+
+/// How many drafted tokens a decoding sequence may keep: up to the first wrong one.
+fn accepted(sequence: &Sequence, drafts: u32, acceptance: f64) -> u32 {
+    if drafts == 0 || sequence.generated == 0 {
+        return 0;
+    }
+    let seed = sequence.request.id << 20 ^ u64::from(sequence.generated);
+    let mut rng = Rng::new(mix(seed));
+    let most = drafts.min(sequence.left().saturating_sub(1));
+    (0..most).take_while(|_| rng.chance(acceptance)).count() as u32
 }
 
 /// A request that ended, for those who look from outside.
@@ -78,6 +104,8 @@ pub struct Done {
     pub arrived: f64,
     pub queue: f64,
     pub e2e: f64,
+    /// Mean seconds per token after the first.
+    pub per_token: f64,
 }
 
 /// What a step brought about.
@@ -87,7 +115,11 @@ pub struct Outcome {
     pub firsts: Vec<(u64, f64, f64)>,
     pub done: Vec<Done>,
     pub itl: (f64, f64),
+    /// Sum of the logarithms of the same gaps, and of their squares.
+    pub itl_shape: (f64, f64),
+    /// Answers that were streamed, each of one token or more.
     pub outputs: f64,
+    pub tokens: f64,
 }
 
 /// The part of the front-end's CPU that engines and requests share.
@@ -115,6 +147,11 @@ pub struct Engine {
     pub step_end: Option<f64>,
     /// It makes no step any more.
     pub wedged: bool,
+    /// Seconds that must pass between two admissions.
+    pub trickle: f64,
+    /// Chance that a drafted token is accepted.
+    pub acceptance: f64,
+    next_admission: f64,
     pool: Pool,
     waiting: VecDeque<Sequence>,
     running: Vec<Sequence>,
@@ -130,6 +167,9 @@ impl Engine {
             inbox: VecDeque::new(),
             step_end: None,
             wedged: false,
+            trickle: 0.0,
+            acceptance: 0.75,
+            next_admission: 0.0,
             waiting: VecDeque::new(),
             running: Vec::new(),
             aborting: HashSet::new(),
@@ -158,6 +198,7 @@ impl Engine {
         while self.inbox.front().is_some_and(|entry| entry.0 <= now) {
             let Some((_, mut sequence)) = self.inbox.pop_front() else { break };
             sequence.queued = now;
+            sequence.held_until = now + sequence.request.held;
             self.waiting.push_back(sequence);
         }
         self.drop_aborted();
@@ -189,12 +230,19 @@ impl Engine {
     fn schedule(&mut self, now: f64) {
         let mut budget = self.config.max_batched;
         let preempted = self.schedule_running(&mut budget);
+        let mut next = 0;
         while !preempted && budget > 0 && self.running.len() < self.config.max_num_seqs {
-            let Some(mut sequence) = self.waiting.pop_front() else { break };
-            if !self.admit(&mut sequence, &mut budget, now) {
-                self.waiting.push_front(sequence);
+            let Some(sequence) = self.waiting.get(next) else { break };
+            if sequence.held_until > now {
+                next += 1;
+                continue;
+            }
+            let Some(mut sequence) = self.waiting.remove(next) else { break };
+            if now < self.next_admission || !self.admit(&mut sequence, &mut budget, now) {
+                self.waiting.insert(next, sequence);
                 break;
             }
+            self.next_admission = now + self.trickle;
             self.running.push(sequence);
         }
     }
@@ -207,7 +255,8 @@ impl Engine {
             let sequence = &mut self.running[index];
             let want = (sequence.tokens() - sequence.computed).min(*budget);
             let need = sequence.computed + want;
-            if want == 0 || self.pool.grow(&mut sequence.held, need) {
+            let ahead = if sequence.generated > 0 { self.config.drafts } else { 0 };
+            if want == 0 || self.pool.grow(&mut sequence.held, need + ahead) {
                 sequence.want = want;
                 *budget -= want;
                 index += 1;
@@ -260,7 +309,8 @@ impl Engine {
             + cost.per_prefill_token * f64::from(prefill)
             + cost.per_sequence * f64::from(decoding)
             + cost.per_context_token * context;
-        gpu * compute + host * cost.host
+        let drafting = 1.0 + 0.05 * f64::from(self.config.drafts);
+        gpu * drafting * compute + host * cost.host
     }
 
     /// Ends the step: tokens come out, requests finish, gauges are set.
@@ -271,15 +321,22 @@ impl Engine {
         for sequence in &mut self.running {
             let before = sequence.computed;
             sequence.computed += sequence.want;
+            let out = sequence.want > 0 && sequence.computed == sequence.tokens();
+            let ahead =
+                if out { accepted(sequence, self.config.drafts, self.acceptance) } else { 0 };
+            if out && self.config.drafts > 0 && sequence.generated > 0 {
+                self.stats.drafted(self.config.drafts, ahead);
+            }
+            sequence.computed += ahead;
             let known = &sequence.request.content;
             self.pool.fill(known, &sequence.held, before, sequence.computed);
-            let out = sequence.want > 0 && sequence.computed == sequence.tokens();
             sequence.want = 0;
             if !out {
                 continue;
             }
-            sequence.generated += 1;
+            sequence.generated += 1 + ahead;
             outcome.outputs += 1.0;
+            outcome.tokens += f64::from(1 + ahead);
             if sequence.generated == 1 {
                 sequence.first = end;
                 let (all, cached) = (sequence.request.prompt, sequence.cached.unwrap_or(0));
@@ -302,6 +359,8 @@ impl Engine {
         self.leave(seen, &mut outcome);
         self.stats.running = self.running.len() as f64;
         self.stats.waiting = self.waiting.len() as f64;
+        let held = |sequence: &&Sequence| sequence.held_until > end;
+        self.stats.deferred = self.waiting.iter().filter(held).count() as f64;
         self.stats.kv_usage = self.pool.usage();
         outcome
     }
@@ -310,12 +369,14 @@ impl Engine {
         if outcome.outputs == 0.0 {
             return;
         }
-        self.stats.generation_tokens += outcome.outputs;
-        self.stats.hist("iteration_tokens_total").add(prompts + outcome.outputs);
+        self.stats.generation_tokens += outcome.tokens;
+        self.stats.hist("iteration_tokens_total").add(prompts + outcome.tokens);
         let hist = self.stats.hist("inter_token_latency_seconds");
         for &(gap, n) in gaps {
             hist.add_many(gap, n);
             outcome.itl = (outcome.itl.0 + gap * n, outcome.itl.1 + n);
+            let shape = outcome.itl_shape;
+            outcome.itl_shape = (shape.0 + gap.ln() * n, shape.1 + gap * gap * n);
         }
     }
 
@@ -331,7 +392,7 @@ impl Engine {
 
     /// Takes out the finished ones and counts them.
     fn leave(&mut self, seen: f64, outcome: &mut Outcome) {
-        let finished = |sequence: &Sequence| sequence.generated >= sequence.request.output;
+        let finished = |sequence: &Sequence| sequence.left() == 0;
         if !self.running.iter().any(finished) {
             return;
         }
@@ -376,6 +437,6 @@ impl Engine {
         } else {
             self.stats.stop += 1.0;
         }
-        Done { id: request.id, arrived: request.at, queue, e2e }
+        Done { id: request.id, arrived: request.at, queue, e2e, per_token }
     }
 }

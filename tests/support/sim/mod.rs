@@ -5,12 +5,14 @@
 
 pub mod cases;
 pub mod engine;
+pub mod healthy;
 pub mod incidents;
 pub mod kinds;
 pub mod kv;
 pub mod log;
 pub mod page;
 pub mod plan;
+pub mod real;
 pub mod rng;
 pub mod server;
 pub mod stats;

@@ -92,6 +92,7 @@ impl Template {
                 as_recorded(family, view, &mut out);
             }
         }
+        speculation(view, &mut out);
         debug_assert!(self.several || out.contains("process_start_time_seconds "));
         out.into_bytes()
     }
@@ -135,8 +136,8 @@ fn scalar(name: &str, labels: &str, stats: &Stats, in_blocks: bool) -> Option<f6
     Some(match name {
         "num_requests_running" => stats.running,
         "num_requests_waiting" => stats.waiting,
-        "num_requests_waiting_by_reason" if has("capacity") => stats.waiting,
-        "num_requests_waiting_by_reason" => 0.0,
+        "num_requests_waiting_by_reason" if has("capacity") => stats.waiting - stats.deferred,
+        "num_requests_waiting_by_reason" => stats.deferred,
         "kv_cache_usage_perc" | "gpu_cache_usage_perc" => stats.kv_usage,
         "gpu_prefix_cache_queries_total" if in_blocks => stats.query_blocks,
         "gpu_prefix_cache_hits_total" if in_blocks => stats.hit_blocks,
@@ -249,6 +250,34 @@ fn http(family: &Family, view: &View<'_>, out: &mut String) -> bool {
         _ => return false,
     }
     true
+}
+
+/// Families that only a server with speculative decoding has.
+fn speculation(view: &View<'_>, out: &mut String) {
+    if view.config.drafts == 0 {
+        return;
+    }
+    let scalars: [(&str, fn(&Stats) -> f64); 3] = [
+        ("drafts", |stats| stats.drafts),
+        ("draft_tokens", |stats| stats.draft_tokens),
+        ("accepted_tokens", |stats| stats.accepted.iter().sum()),
+    ];
+    for (what, value) in scalars {
+        let name = format!("vllm:spec_decode_num_{what}_total");
+        _ = writeln!(out, "# HELP {name} Number of spec decoding {what}.\n# TYPE {name} counter");
+        for (engine, stats) in view.engines.iter().enumerate() {
+            let labels = format!("engine=\"{engine}\",model_name=\"{}\"", view.model);
+            _ = writeln!(out, "{name}{{{labels}}} {:?}", value(stats));
+        }
+    }
+    let name = "vllm:spec_decode_num_accepted_tokens_per_pos_total";
+    _ = writeln!(out, "# HELP {name} Accepted tokens per draft position.\n# TYPE {name} counter");
+    for (engine, stats) in view.engines.iter().enumerate() {
+        for (position, accepted) in stats.accepted.iter().enumerate() {
+            let of = format!("model_name=\"{}\",position=\"{position}\"", view.model);
+            _ = writeln!(out, "{name}{{engine=\"{engine}\",{of}}} {accepted:?}");
+        }
+    }
 }
 
 /// What the model has no opinion on stays as it was recorded, but for names and times.

@@ -22,6 +22,10 @@ pub enum Fault {
     Die,
     /// Engines make no step any more; the front-end lives.
     Wedge,
+    /// An engine admits only one request in so many seconds.
+    Trickle(f64),
+    /// Drafted tokens are accepted with this chance.
+    Acceptance(f64),
 }
 
 /// Costs of the front-end's CPU, in seconds.
@@ -47,6 +51,8 @@ pub struct Plan {
     pub length: f64,
     pub interval: f64,
     pub faults: Vec<(f64, Fault)>,
+    /// When everything stands still, in order, and for how many seconds.
+    pub pauses: Vec<(f64, f64)>,
     /// Which scrape got lost on its way.
     pub lost: Option<usize>,
     /// Whether the recorder knew the command line.
@@ -67,6 +73,10 @@ pub struct Tally {
     pub finished: f64,
     pub ttft: (f64, f64),
     pub itl: (f64, f64),
+    /// As in an outcome.
+    pub itl_shape: (f64, f64),
+    /// Seconds per token of whole answers.
+    pub per_token: (f64, f64),
     pub queue: (f64, f64),
     pub waiting: (f64, f64),
     pub cached: (f64, f64),
@@ -91,6 +101,19 @@ pub struct Recording {
 }
 
 impl Plan {
+    /// When work of so many seconds that begins at `from` ends, with all pauses on the way.
+    pub fn end_of(&self, from: f64, seconds: f64) -> f64 {
+        let next = self.pauses.partition_point(|pause| pause.0 + pause.1 <= from);
+        let mut end = from + seconds;
+        for &(start, length) in &self.pauses[next..] {
+            if start >= end {
+                break;
+            }
+            end += length - (from - start).max(0.0);
+        }
+        end
+    }
+
     /// The server's command line.
     pub fn args(&self) -> Vec<String> {
         let config = &self.config;
@@ -103,6 +126,11 @@ impl Plan {
         args.extend(flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
         if !config.caching {
             args.push("--no-enable-prefix-caching".into());
+        }
+        if config.drafts > 0 {
+            let method =
+                format!("{{\"method\":\"ngram\",\"num_speculative_tokens\":{}}}", config.drafts);
+            args.extend(["--speculative-config".to_owned(), method]);
         }
         if self.engines > 1 {
             args.extend(["--data-parallel-size".to_owned(), self.engines.to_string()]);

@@ -21,6 +21,10 @@ fn at(seconds: f64, id: u64) -> At {
     Reverse(((seconds * 1e9) as u64, id))
 }
 
+fn add(sum: (f64, f64), more: (f64, f64)) -> (f64, f64) {
+    (sum.0 + more.0, sum.1 + more.1)
+}
+
 struct Server<'a> {
     plan: &'a Plan,
     rng: Rng,
@@ -193,12 +197,15 @@ impl Server<'_> {
                 }
             }
             if let Some(tally) = self.tally(now) {
-                tally.itl = (tally.itl.0 + outcome.itl.0, tally.itl.1 + outcome.itl.1);
+                tally.itl = add(tally.itl, outcome.itl);
+                tally.itl_shape = add(tally.itl_shape, outcome.itl_shape);
             }
             outcome.done.iter().for_each(|done| self.answer(now, done));
             self.look(now, index);
         }
-        self.engines[index].begin(now, &self.plan.cost, slow, &mut self.rng);
+        let engine = &mut self.engines[index];
+        engine.begin(now, &self.plan.cost, slow, &mut self.rng);
+        engine.step_end = engine.step_end.map(|end| self.plan.end_of(now, end - now));
     }
 
     /// Notes what the engine is like, weighted by steps.
@@ -225,7 +232,8 @@ impl Server<'_> {
         self.log_answer(now, done.id, 200);
         if let Some(tally) = self.tally(done.arrived) {
             tally.finished += 1.0;
-            tally.queue = (tally.queue.0 + done.queue, tally.queue.1 + 1.0);
+            tally.queue = add(tally.queue, (done.queue, 1.0));
+            tally.per_token = add(tally.per_token, (done.per_token, 1.0));
         }
     }
 
@@ -254,6 +262,12 @@ impl Server<'_> {
             Fault::Gpu(factor) => self.gpu = factor,
             Fault::Host(factor) => self.host = factor,
             Fault::Skew(share) => self.skew = Some(share),
+            Fault::Trickle(seconds) => {
+                self.engines.iter_mut().for_each(|engine| engine.trickle = seconds);
+            }
+            Fault::Acceptance(chance) => {
+                self.engines.iter_mut().for_each(|engine| engine.acceptance = chance);
+            }
             Fault::Wedge => self.engines.iter_mut().for_each(|engine| engine.wedged = true),
             Fault::Restart(seconds, config) => {
                 self.go_down(now + seconds);

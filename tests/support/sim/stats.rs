@@ -67,6 +67,8 @@ pub fn token_bounds(max_model_len: u32) -> &'static [f64] {
 pub struct Stats {
     pub running: f64,
     pub waiting: f64,
+    /// Of those that wait: they could not run if there were room.
+    pub deferred: f64,
     pub kv_usage: f64,
     pub queries: f64,
     pub hits: f64,
@@ -78,6 +80,10 @@ pub struct Stats {
     pub generation_tokens: f64,
     pub stop: f64,
     pub length: f64,
+    pub drafts: f64,
+    pub draft_tokens: f64,
+    /// Accepted drafted tokens by their place in the draft.
+    pub accepted: Vec<f64>,
     /// Histograms by the exported name without `vllm:`.
     pub hists: BTreeMap<&'static str, Hist>,
 }
@@ -106,6 +112,7 @@ impl Stats {
         Self {
             running: 0.0,
             waiting: 0.0,
+            deferred: 0.0,
             kv_usage: 0.0,
             queries: 0.0,
             hits: 0.0,
@@ -117,8 +124,19 @@ impl Stats {
             generation_tokens: 0.0,
             stop: 0.0,
             length: 0.0,
+            drafts: 0.0,
+            draft_tokens: 0.0,
+            accepted: Vec::new(),
             hists: hists.map(|(name, bounds)| (name, Hist::new(bounds))).into(),
         }
+    }
+
+    /// Counts one draft of which so many tokens held.
+    pub fn drafted(&mut self, tokens: u32, held: u32) {
+        self.drafts += 1.0;
+        self.draft_tokens += f64::from(tokens);
+        self.accepted.resize(tokens as usize, 0.0);
+        self.accepted.iter_mut().take(held as usize).for_each(|place| *place += 1.0);
     }
 
     pub fn hist(&mut self, name: &str) -> &mut Hist {

@@ -15,6 +15,8 @@ pub struct Request {
     /// Seconds without a first token after which the client hangs up.
     pub patience: f64,
     pub retries: u32,
+    /// Seconds for which the engine may not schedule it yet: something outside is not ready.
+    pub held: f64,
     /// Status with which the front-end refuses it.
     pub refused: Option<u16>,
 }
@@ -39,8 +41,12 @@ pub struct Shape {
     /// Share of requests refused, and with which statuses.
     pub refused: (f64, &'static [u16]),
     pub patience: f64,
+    /// Share of clients that have no more patience than this; all if 0.
+    pub hasty: f64,
     /// Chance that a client that hung up tries again.
     pub retry: f64,
+    /// Share of requests that something outside the engine holds up, and for how many seconds.
+    pub held: (f64, f64),
 }
 
 impl Shape {
@@ -68,6 +74,16 @@ impl Curve {
         let Some(&(to, b)) = points.get(next) else { return points[next - 1].1 };
         let (from, a) = points[next - 1];
         a + (b - a) * (time - from) / (to - from)
+    }
+
+    /// Multiplies the rate from a moment on.
+    pub fn scale_from(&mut self, at: f64, factor: f64) {
+        let usual = self.at(at);
+        let (mut points, later): (Vec<_>, Vec<_>) =
+            self.0.iter().copied().partition(|point| point.0 <= at);
+        points.extend([(at, usual), (at + 0.001, usual * factor)]);
+        points.extend(later.iter().map(|point| (point.0 + 0.001, point.1 * factor)));
+        self.0 = points;
     }
 
     fn peak(&self) -> f64 {
@@ -153,8 +169,16 @@ fn draw(id: u64, at: f64, shape: &Shape, max_len: u32, salt: u64, rng: &mut Rng)
         own: own_id,
     };
     let refused = rng.chance(shape.refused.0).then(|| rng.pick(shape.refused.1));
-    let patience = shape.patience * rng.between(0.7, 1.3);
+    let mut patience = shape.patience * rng.between(0.7, 1.3);
+    if shape.hasty > 0.0 && !rng.chance(shape.hasty) {
+        patience = f64::INFINITY;
+    }
     let retries = if rng.chance(shape.retry) { 2 } else { 0 };
+    let held = if shape.held.0 > 0.0 && rng.chance(shape.held.0) {
+        rng.lognormal(shape.held.1, 0.4)
+    } else {
+        0.0
+    };
     Request {
         id,
         at,
@@ -164,6 +188,7 @@ fn draw(id: u64, at: f64, shape: &Shape, max_len: u32, salt: u64, rng: &mut Rng)
         max_tokens,
         patience,
         retries,
+        held,
         refused,
     }
 }

@@ -1,0 +1,59 @@
+//! What makes prompts lose their cached beginning.
+
+use super::compute::restart;
+use crate::sim::{
+    cases::{Site, site},
+    rng::Rng,
+};
+
+/// A site whose prompts rest on a long shared beginning.
+pub fn on_prefixes(rng: &mut Rng) -> Site {
+    let mut site = site(rng);
+    let shape = site.shape_mut();
+    shape.prefix *= 1.6;
+    shape.own.0 *= 0.6;
+    shape.tenants = 4 + rng.below(8);
+    site.measure();
+    let slots = site.plan.config.max_num_seqs as f64;
+    let whole = f64::from(site.plan.config.max_num_seqs as u32) * site.shape().mean_prompt();
+    let size = f64::from(site.plan.config.block_size);
+    site.plan.config.blocks = site.blocks_for(slots, site.shape()) + (2.0 * whole / size) as usize;
+    let load = rng.between(0.25, 0.6);
+    site.load(load, load);
+    site
+}
+
+/// Something volatile gets into the prompts of this share of tenants.
+pub fn volatile(share: f64, rng: &mut Rng) -> Site {
+    let mut site = on_prefixes(rng);
+    site.change(|shape| shape.volatile = share);
+    site
+}
+
+/// A restart turns prefix caching off.
+pub fn caching_off(rng: &mut Rng) -> Site {
+    let mut site = on_prefixes(rng);
+    let mut config = site.plan.config.clone();
+    config.caching = false;
+    restart(&mut site, Some(config), rng);
+    site
+}
+
+/// A restart empties a cache that takes long to fill.
+pub fn cold(rng: &mut Rng) -> Site {
+    let mut site = on_prefixes(rng);
+    let size = f64::from(site.plan.config.block_size);
+    let rate = site.capacity * 0.4;
+    let shape = site.shape_mut();
+    // As many tenants as make the cache fill for a minute or more.
+    shape.tenants = (rate * rng.between(40.0, 120.0)) as usize + 4;
+    shape.skew = 0.0;
+    let stock = shape.tenants as f64 * shape.prefix * 1.3 / size;
+    site.plan.config.blocks += stock as usize;
+    site.load(0.4, 0.4);
+    site.plan.warmup = 340.0;
+    site.onset = site.plan.warmup + site.plan.length * rng.between(0.4, 0.6);
+    site.plan.onset = Some(site.onset);
+    restart(&mut site, None, rng);
+    site
+}
