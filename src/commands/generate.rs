@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap_complete::Shell;
 use schemars::{Schema, schema_for};
 
-use super::write;
+use super::{coverage, write};
 use crate::{
     cli::{self, GenerateArgs, SchemaOf},
     exit::{self, Exit},
@@ -85,6 +85,7 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     let filled = fill(&present, "exit codes", &exit::markdown_table())?;
     let filled = fill(&filled, "causes", &causes_table(&Library::embedded()?))?;
     expected.insert(readme, filled);
+    expected.insert(coverage::PAGE.into(), coverage::page(&coverage::read(root)?));
     expected.retain(|path, text| read(&root.join(path)).ok().as_ref() != Some(text));
     Ok(expected)
 }
