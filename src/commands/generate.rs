@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap_complete::Shell;
 use schemars::{Schema, schema_for};
 
-use super::write;
+use super::{coverage, write};
 use crate::{
     cli::{self, GenerateArgs, SchemaOf},
     eval::{published::Published, render},
@@ -97,6 +97,7 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         };
         expected.insert(page, fill(&present, part, &text)?);
     }
+    expected.insert(coverage::PAGE.into(), coverage::page(&coverage::read(root)?));
     expected.retain(|path, text| read(&root.join(path)).ok().as_ref() != Some(text));
     Ok(expected)
 }

@@ -1,6 +1,7 @@
 //! One `match` over the commands, and the only place that writes to the outside.
 
 pub mod collect;
+pub mod coverage;
 pub mod eval;
 pub mod explain;
 pub mod generate;

@@ -2,7 +2,7 @@
 //!
 //! Within a cause, only the strongest check of a signal group counts, because checks of one group
 //! tell the same thing. The best cause takes away the groups it explains; what is left is scored
-//! again. Causes linked by `leads_to`, or resting on other groups, are no rivals: both may be true.
+//! again. A cause and what it leads to are no rivals, nor are causes that rest on other groups.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -182,9 +182,8 @@ impl<'a, 'b> Field<'a, 'b> {
         groups.values().sum()
     }
 
-    /// Probability against "none", "outside the catalogue" and every rival. Rivals contest the same
-    /// signal groups; causes that rest on other groups, or of which one leads to the other, may be
-    /// true beside it.
+    /// Probability against "none", "outside the catalogue" and every rival that rests on the same
+    /// signal groups; causes that rest on other groups may be true beside it.
     fn probability(&self, cause: &Cause, struck: &BTreeSet<Group>) -> f64 {
         let fitted = &self.library.track_record;
         let weigh = |score: f64| (score / fitted.temperature).exp();
@@ -192,9 +191,7 @@ impl<'a, 'b> Field<'a, 'b> {
         let claimed = self.claimed(cause, struck);
         let rivals = self.causes.iter().filter(|(other, standing)| {
             *standing == Standing::Open
-                && !std::ptr::eq(*other, cause)
-                && !leads_directly(cause, other)
-                && !leads_directly(other, cause)
+                && contests(cause, other)
                 && !self.claimed(other, struck).is_disjoint(&claimed)
         });
         let rivals = rivals
@@ -342,6 +339,13 @@ impl<'a, 'b> Field<'a, 'b> {
         });
         rest
     }
+}
+
+/// Whether only one of two causes can be true, as far as the catalogue says: an effect comes with
+/// its cause, and a cause with what it leads to.
+fn contests(a: &Cause, b: &Cause) -> bool {
+    let linked = leads_directly(a, b) || leads_directly(b, a);
+    !std::ptr::eq(a, b) && !linked && [a, b].iter().all(|cause| cause.rank != Rank::Effect)
 }
 
 fn leads_directly(from: &Cause, to: &Cause) -> bool {
