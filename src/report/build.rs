@@ -15,7 +15,7 @@ use crate::{
         rank::{self, Answers, Gate},
         walk,
     },
-    signals::{Baseline, Readings, Windows, families},
+    signals::{Baseline, Readings, Windows, families, release},
 };
 
 use super::{Report, Status, Tool, Verdict};
@@ -42,7 +42,8 @@ pub struct Case<'a> {
 /// Builds the report.
 pub fn build(case: &Case<'_>) -> Report {
     let names = Facts { readings: case.readings, policy: &case.library.policy };
-    let answers = walk::answer_all(case.library, &names);
+    let answers =
+        walk::answer_all(case.library, &names, release::releases(case.evidence, case.windows));
     let symptoms = symptoms::found(case, &answers);
     let gate = symptoms::gate(case, &answers, &symptoms);
     let scope = scope(case.runbook);
