@@ -140,7 +140,7 @@ pub struct ReplayArgs {
     /// that holds capture/, or saved /metrics pages (repeat the flag for several)
     #[arg(
         long, value_name = "PATH",
-        conflicts_with_all = ["url", "probe", "timeout", "ca", "insecure"]
+        conflicts_with_all = ["url", "probe", "timeout", "ca", "insecure", "adapter_dir"]
     )]
     pub replay: Vec<PathBuf>,
     /// End of the time judged: RFC 3339, or e.g. -10m before the end of the recording [default:
@@ -187,6 +187,10 @@ pub struct LiveArgs {
     /// Do not verify the server's certificate
     #[arg(long)]
     pub insecure: bool,
+    /// Folder that holds LoRA adapters, one in each subfolder: their rank and size are recorded
+    /// (repeat the flag for several)
+    #[arg(long, value_name = "DIR")]
+    pub adapter_dir: Vec<PathBuf>,
     /// Largest body or file read, e.g. 64MiB [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_body: Option<u64>,

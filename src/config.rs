@@ -67,6 +67,8 @@ pub struct LiveSettings {
     pub ca: Option<PathBuf>,
     /// Whether certificates go unverified.
     pub insecure: bool,
+    /// Folders that hold adapters.
+    pub adapter_dirs: Vec<PathBuf>,
     /// Largest body or file, bytes.
     pub max_body: u64,
     /// Sources to use.
@@ -107,6 +109,8 @@ pub struct FileConfig {
     pub ca: Option<PathBuf>,
     /// Do not verify certificates.
     pub insecure: bool,
+    /// Folders that hold LoRA adapters, relative to the file.
+    pub adapter_dir: Vec<PathBuf>,
     /// Largest body or file read, e.g. `64MiB`.
     pub max_body: Option<String>,
     /// Sources to leave out.
@@ -175,7 +179,7 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         at: args.replay.at,
         window: args.replay.window.or(if args.replay.replay.is_empty() { window } else { None }),
         baseline: args.replay.baseline,
-        live: live_settings(&args.live, &file, env)?,
+        live: live_settings(&args.live, path.as_deref(), &file, env)?,
         fail_on: args.judge.fail_on.or(file.fail_on).map(Into::into),
         min_coverage: min_coverage(args.judge.min_coverage, file.min_coverage)?,
         runbook_dirs: runbook_dirs(&args.judge.runbooks, path.as_deref(), &file, env),
@@ -195,9 +199,9 @@ pub fn live(
     config: &ConfigArgs,
     env: &Environment,
 ) -> anyhow::Result<(LiveSettings, Option<Duration>)> {
-    let (_, file) = read_file(config, env)?;
+    let (path, file) = read_file(config, env)?;
     let window = file.window.as_deref().map(|text| duration("window", text)).transpose()?;
-    Ok((live_settings(args, &file, env)?, window))
+    Ok((live_settings(args, path.as_deref(), &file, env)?, window))
 }
 
 /// Directories of the user's runbooks: `~/.config/diagnose`, the file's, the flags'.
@@ -217,13 +221,19 @@ fn runbook_dirs(
     env: &Environment,
 ) -> Vec<PathBuf> {
     let own = env.own_dir().filter(|dir| dir.is_dir());
-    let beside = path.and_then(Path::parent).unwrap_or(Path::new(""));
-    let listed = file.runbooks.iter().map(|dir| beside.join(dir));
+    let listed = beside(path, &file.runbooks);
     own.into_iter().chain(listed).chain(flags.iter().cloned()).collect()
+}
+
+/// Folders named in the settings file, relative to it.
+fn beside(file: Option<&Path>, dirs: &[PathBuf]) -> Vec<PathBuf> {
+    let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    dirs.iter().map(|dir| folder.join(dir)).collect()
 }
 
 fn live_settings(
     args: &LiveArgs,
+    path: Option<&Path>,
     file: &FileConfig,
     env: &Environment,
 ) -> anyhow::Result<LiveSettings> {
@@ -238,6 +248,10 @@ fn live_settings(
         api_key: args.api_key.clone().map(Secret).or_else(|| env.api_key.clone()),
         ca: args.ca.clone().or_else(|| file.ca.clone()),
         insecure: args.insecure || file.insecure,
+        adapter_dirs: beside(path, &file.adapter_dir)
+            .into_iter()
+            .chain(args.adapter_dir.clone())
+            .collect(),
         max_body: args.max_body.or(max_body.transpose()?).unwrap_or(64 << 20),
         sources: sources(args, file),
     })
@@ -317,7 +331,7 @@ mod tests {
     fn flags_win_over_the_environment_and_the_file() {
         let file = parse("url = 'http://file'\nskip = ['log']\nmax_body = '1MiB'").unwrap();
         let env = Environment { api_key: Some(Secret("env".into())), ..Environment::default() };
-        let plain = live_settings(&LiveArgs::default(), &file, &env).unwrap();
+        let plain = live_settings(&LiveArgs::default(), None, &file, &env).unwrap();
         assert_eq!(plain.url.as_deref(), Some("http://file"));
         assert_eq!(plain.api_key, Some(Secret("env".into())));
         assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 2));
@@ -327,7 +341,7 @@ mod tests {
             only: vec![Source::Log],
             ..LiveArgs::default()
         };
-        let given = live_settings(&flags, &file, &env).unwrap();
+        let given = live_settings(&flags, None, &file, &env).unwrap();
         assert_eq!(given.url.as_deref(), Some("http://flag"));
         assert_eq!(given.api_key, Some(Secret("flag".into())));
         assert_eq!(given.sources, [Source::Log]);

@@ -5,7 +5,7 @@
 mod support;
 
 use diagnose::{
-    report::{AnswerWord, Verdict, json},
+    report::{AnswerWord, Status, Verdict, json},
     runbook::Library,
 };
 use support::{Recording, cut, judge, recordings, supported};
@@ -133,4 +133,29 @@ fn a_walk_says_what_each_answer_rests_on() {
     let stock = report.path.iter().find(|step| step.check == "cached-tokens-fell").unwrap();
     assert_eq!(stock.answer, AnswerWord::Yes);
     assert!(stock.because.contains("cached_per_request_tokens 0 tokens"), "{}", stock.because);
+}
+
+/// What becomes of the known-version cause where the version changes at the onset.
+fn known_version(before: &str, after: &str) -> (Status, String) {
+    let mut slow = recordings().into_iter().find(|it| it.name == "decode-slow").unwrap();
+    let onset = (slow.label.onset.unwrap() * 1e3) as u64;
+    for (at, paths) in &mut slow.bundle.probes {
+        let version = if *at < onset { before } else { after };
+        paths.get_mut("/version").unwrap().body = Some(format!("{{\"version\":\"{version}\"}}"));
+    }
+    let report = judge(&library(), &slow.bundle, None);
+    let cause = report.causes.iter().find(|it| it.id == "known-version-regression").unwrap();
+    (cause.status, format!("{:?} {:?}", cause.in_favour, cause.fixes))
+}
+
+#[test]
+fn a_known_fault_counts_where_the_upgrade_brought_it_and_not_else() {
+    let (status, told) = known_version("0.11.0", "0.12.0");
+    assert_eq!(status, Status::Supported, "{told}");
+    assert!(told.contains("user report from 0.12.0") && told.contains("rolled back"), "{told}");
+    assert!(told.contains("#31030") && !told.contains("{remedy}"), "{told}");
+    for (before, after) in [("0.12.0", "0.12.0"), ("0.12.0", "0.12.1"), ("0.11.0", "0.11.1")] {
+        let (status, told) = known_version(before, after);
+        assert_eq!(status, Status::Refuted, "{before} to {after}: {told}");
+    }
 }

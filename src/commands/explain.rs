@@ -72,7 +72,7 @@ fn of_signal(signal: &Signal, library: &Library) -> String {
         &ids(library
             .checks
             .values()
-            .filter(|check| mentions(&check.when.value, signal.name))
+            .filter(|check| check.when.iter().any(|when| mentions(&when.value, signal.name)))
             .map(|check| &check.id.value)),
     );
     page.gap().text("  ", signal.doc);
@@ -122,7 +122,11 @@ fn of_check(check: &Check, library: &Library) -> String {
     let id = check.id.value.as_str();
     let mut page = Page::default();
     page.text("", &format!("{id} (check)")).text("  ", &check.question).gap();
-    page.field("when", &check.when.value)
+    let when = check.when.as_ref().map_or(
+        "all checks of a row of versions.yaml say yes, and it concerns the version that runs",
+        |when| &when.value,
+    );
+    page.field("when", when)
         .field("yes", &check.yes)
         .field("no", &check.no)
         .field("group", &word(&check.group));
@@ -188,7 +192,8 @@ fn list(page: &mut Page, heading: &str, items: &[Item], library: &Library) {
 }
 
 fn of_fix(page: &mut Page, fix: &Fix) {
-    page.text("  - ", &format!("{} [{}]", fix.text, format!("{:?}", fix.risk).to_lowercase()));
+    let text = fix.text.replace('{', "<").replace('}', ">");
+    page.text("  - ", &format!("{text} [{}]", format!("{:?}", fix.risk).to_lowercase()));
     for (key, value) in [
         ("command", fix.command.as_deref().unwrap_or("")),
         ("effect", &*fix.effect),

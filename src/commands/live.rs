@@ -11,6 +11,7 @@ use crate::{
     evidence::bundle::Bundle,
     exit::Exit,
     sources::{
+        adapters,
         http::{self, Options},
         vllm::{self, Live, Progress, Tried},
     },
@@ -44,7 +45,7 @@ pub(super) fn sample(
         );
     }
     let cut_short = Cell::new(None);
-    let bundle = http::block_on(async {
+    let mut bundle = http::block_on(async {
         let stop = async { cut_short.set(Some(stop_signal().await)) };
         let mut stop = std::pin::pin!(stop);
         let url = tokio::select! {
@@ -60,6 +61,7 @@ pub(super) fn sample(
         Ok(bundle)
     })
     .context("failed to start the runtime")??;
+    adapters::record(&mut bundle, &settings.adapter_dirs, settings.timeout);
     if cut_short.get().is_some() {
         let scrapes = bundle.scrapes.len();
         write::note(&format!("interrupted: what follows rests on {scrapes} scrapes only"));

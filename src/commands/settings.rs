@@ -47,6 +47,7 @@ fn table(settings: &Settings, library: &Library) -> String {
         ("api key", if live.api_key.is_some() { "set (hidden)" } else { "none" }.into()),
         ("ca", path(&live.ca)),
         ("certificates", if live.insecure { "NOT verified" } else { "verified" }.into()),
+        ("adapter folders", paths(&live.adapter_dirs)),
         ("max body", crate::unit::Unit::Bytes.show(live.max_body as f64)),
         ("sources", source_names(&live.sources)),
         ("fail on", fail_on),

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Probe, SourceState, SourceStatus, Time};
+use super::{AdapterFolder, Probe, SourceState, SourceStatus, Time};
 pub use error::BundleError;
 pub use redact::{HIDDEN, args_without_secrets, url_without_credentials};
 
@@ -30,6 +30,8 @@ pub struct Bundle {
     pub scrapes: BTreeMap<u64, Vec<u8>>,
     /// Probe rounds, by Unix milliseconds: path → outcome.
     pub probes: BTreeMap<u64, BTreeMap<String, Probe>>,
+    /// Adapters' folders as the collector saw them, by Unix milliseconds.
+    pub adapters: BTreeMap<u64, Vec<AdapterFolder>>,
     /// The server's own log.
     pub log: Option<Vec<u8>>,
     /// What could not be read, or was lost: shown, never swallowed.

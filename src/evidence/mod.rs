@@ -2,6 +2,7 @@
 //!
 //! Plain data. Nothing here reads anything by itself, and nothing here judges.
 
+pub mod adapter;
 #[expect(clippy::disallowed_methods, reason = "the bundle is files on disk")]
 pub mod bundle;
 pub mod histogram;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use adapter::AdapterFolder;
 pub use series::{Series, SeriesSet, View};
 
 /// Seconds since the Unix epoch.
@@ -31,6 +33,8 @@ pub struct Evidence {
     pub facts: BTreeMap<String, Fact>,
     /// Things that happened at one moment: restarts, log matches, later deploys and alarms.
     pub events: Vec<Event>,
+    /// Adapters' folders as they lay on disk when the evidence was gathered.
+    pub adapters: Vec<AdapterFolder>,
     /// Finished HTTP requests as the server's access log shows them.
     pub access: Vec<AccessLine>,
     /// How each source answered.
@@ -135,6 +139,10 @@ pub enum EventKind {
     ProbeRecovered,
     /// A known line stands in a log.
     LogLine,
+    /// The server began to serve an adapter.
+    AdapterLoaded,
+    /// The server no longer serves an adapter.
+    AdapterUnloaded,
 }
 
 /// One finished request in the server's access log.

@@ -15,7 +15,7 @@ use crate::{
         rank::{self, Answers, Gate},
         walk,
     },
-    signals::{Baseline, Readings, Windows, families},
+    signals::{Baseline, Readings, Windows, families, release},
 };
 
 use super::{Report, Status, Tool, Verdict};
@@ -42,7 +42,8 @@ pub struct Case<'a> {
 /// What the ranking starts from: the answer of every check, and whether a symptom holds.
 pub fn answers(case: &Case<'_>) -> (Answers, Gate) {
     let names = Facts { readings: case.readings, policy: &case.library.policy };
-    let answers = walk::answer_all(case.library, &names);
+    let releases = release::releases(case.evidence, case.windows);
+    let answers = walk::answer_all(case.library, &names, releases);
     let gate = symptoms::gate(case, &answers, &symptoms::found(case, &answers));
     (answers, gate)
 }

@@ -40,8 +40,11 @@ pub enum Truth {
 pub struct Answer {
     /// Yes, No or Unknown.
     pub truth: Truth,
-    /// Whether it rests on the process's lifetime as the baseline: one word weaker.
+    /// Whether it rests on the process's lifetime as the baseline, or on a symptom that other
+    /// causes have too: one word weaker.
     pub weaker: bool,
+    /// Ids of the rows of the version table that show, where it was asked.
+    pub rows: Vec<String>,
 }
 
 impl Answer {
@@ -162,7 +165,7 @@ impl Program {
     pub fn evaluate(&self, scope: &Scope, names: &dyn Names) -> Answer {
         let weaker = self.variables.iter().any(|name| names.long_run(name));
         let values = self.variables.iter().map(|name| (name.as_str(), names.value(name)));
-        Answer { truth: self.truth(scope, values.collect()), weaker }
+        Answer { truth: self.truth(scope, values.collect()), weaker, rows: Vec::new() }
     }
 
     fn truth(&self, scope: &Scope, values: Vec<(&str, Value)>) -> Truth {

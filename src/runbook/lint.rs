@@ -139,7 +139,18 @@ impl<'a> Linter<'a> {
             let span = place.find(&check.question);
             self.error(place, span, "the question does not end in a question mark".into(), None);
         }
-        self.condition(place, &check.when);
+        match &check.when {
+            Some(_) if check.versions => {
+                let message = "`when` and `versions` both answer this check: keep one".into();
+                self.error(place, place.of(&check.id), message, None);
+            }
+            Some(when) => self.condition(place, when),
+            None if check.versions => {}
+            None => {
+                let message = "nothing answers this check: give it `when`".into();
+                self.error(place, place.of(&check.id), message, None);
+            }
+        }
         if let Some(symptom) = &check.symptom {
             self.symptom(place, symptom);
         }
@@ -261,8 +272,12 @@ impl<'a> Linter<'a> {
             let message = "the range holds no version: `until` is not after `from`".into();
             self.error(place, place.of(until), message, None);
         }
-        if let Some(check) = &change.check {
+        for check in &change.checks {
             self.known_check(place, check);
+            if self.library.checks.get(&check.value).is_some_and(|check| check.versions) {
+                let message = format!("`{}` asks this table itself", check.value);
+                self.error(place, place.of(check), message, None);
+            }
         }
     }
 
@@ -296,7 +311,7 @@ impl<'a> Linter<'a> {
             used.extend(runbook.steps.values().map(|step| step.check.value.as_str()));
         }
         for change in self.library.versions.values() {
-            used.extend(change.check.iter().map(|check| check.value.as_str()));
+            used.extend(change.checks.iter().map(|check| check.value.as_str()));
         }
         for check in self.library.checks.values() {
             let id = check.id.value.as_str();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_saphyr::Location;
+use serde_saphyr::{Location, Spanned};
 
 use super::{
     Cause, Check, Kind, KnownChange, Library, Origin, PolicyEntry, Runbook, TrackRecord,
@@ -90,16 +90,41 @@ impl Library {
         Self::from_files(embedded_files())
     }
 
-    /// What a run needs of the binary: checks, causes and policy, and the one runbook that it walks
-    /// (a sweep walks none). The other trees and the version table would be parsed for nothing.
+    /// What a run needs of the binary: checks, causes and policy, the one runbook that it walks
+    /// (a sweep walks none), and the version table where a check in reach asks it. The rest would
+    /// be parsed for nothing.
     pub fn embedded_for(runbook: Option<&str>) -> Result<Self, LoadError> {
         let walked = runbook.map(|id| format!("runbooks/{id}.yaml"));
-        let needed = |file: &SourceFile| match kind_of(&file.path) {
-            Kind::Runbook => Some(&file.path) == walked.as_ref(),
-            Kind::Versions => false,
-            Kind::Check | Kind::Cause | Kind::Policy | Kind::TrackRecord => true,
+        let is_table = |file: &SourceFile| kind_of(&file.path) == Kind::Versions;
+        let needed = |file: &SourceFile| {
+            kind_of(&file.path) != Kind::Runbook || Some(&file.path) == walked.as_ref()
         };
-        Self::from_files(embedded_files().into_iter().filter(needed).collect())
+        let (tables, files): (Vec<_>, Vec<_>) =
+            embedded_files().into_iter().filter(needed).partition(is_table);
+        let mut library = Self::from_files(files)?;
+        if library.asks_versions() {
+            for table in tables {
+                let failed = |problem: Box<Problem>| LoadError {
+                    unreadable: Vec::new(),
+                    problems: vec![*problem],
+                };
+                library.add_file(table).map_err(failed)?;
+            }
+        }
+        Ok(library)
+    }
+
+    /// Whether a check on the version table is asked by a cause that the runbooks rank, or by a
+    /// step of theirs. Without a runbook, all causes are ranked.
+    fn asks_versions(&self) -> bool {
+        let asks = |id: &Spanned<String>| self.checks.get(&id.value).is_some_and(|c| c.versions);
+        let books = || self.runbooks.values();
+        let all = self.runbooks.is_empty() || books().any(|book| book.causes.is_empty());
+        let ranked = |cause: &&Cause| {
+            all || books().any(|book| book.causes.iter().any(|id| id.value == cause.id.value))
+        };
+        self.causes.values().filter(ranked).flat_map(Cause::favourable).any(|it| asks(&it.check))
+            || books().flat_map(|book| book.steps.values()).any(|step| asks(&step.check))
     }
 
     /// What ships in the binary, overridden by the files of `user_dirs` in their order.
@@ -124,9 +149,7 @@ impl Library {
         let mut library = Self::default();
         let mut problems = Vec::new();
         for file in files {
-            let file = Arc::new(file);
-            library.files.push(Arc::clone(&file));
-            if let Err(problem) = library.add(&file) {
+            if let Err(problem) = library.add_file(file) {
                 problems.push(*problem);
             }
         }
@@ -135,6 +158,12 @@ impl Library {
         }
         library.programs = library.checks.iter().filter_map(compiled).collect();
         Ok(library)
+    }
+
+    fn add_file(&mut self, file: SourceFile) -> Result<(), Box<Problem>> {
+        let file = Arc::new(file);
+        self.files.push(Arc::clone(&file));
+        self.add(&file)
     }
 
     fn add(&mut self, file: &Arc<SourceFile>) -> Result<(), Box<Problem>> {
@@ -201,7 +230,7 @@ impl Library {
 /// The condition of a check, compiled once. A check whose condition does not compile has none, so
 /// its answer is Unknown; lint says why.
 fn compiled((id, check): (&String, &Check)) -> Option<(String, Arc<Program>)> {
-    let program = Program::compile(&check.when.value).ok()?;
+    let program = Program::compile(&check.when.as_ref()?.value).ok()?;
     Some((id.clone(), Arc::new(program)))
 }
 

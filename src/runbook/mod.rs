@@ -6,6 +6,7 @@ pub mod load;
 pub mod problem;
 pub mod rank;
 pub mod trial;
+pub mod versions;
 pub mod walk;
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
@@ -13,8 +14,6 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
-
-use crate::signals::families::Version;
 
 pub use problem::{Problem, SourceFile};
 
@@ -59,8 +58,12 @@ pub struct Check {
     pub question: String,
     /// CEL over signals: `x` is now, `x_baseline` and `x_change` the other views,
     /// `policy_x` a threshold of policy.yaml.
-    #[schemars(with = "String")]
-    pub when: Spanned<String>,
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub when: Option<Spanned<String>>,
+    /// In place of `when`: whether a row of versions.yaml explains what other checks see.
+    #[serde(default)]
+    pub versions: bool,
     /// The signal group: within a cause, only the strongest check of a group counts.
     pub group: Group,
     /// What yes means.
@@ -334,6 +337,12 @@ pub struct Next {
 pub struct Test {
     /// What is tested.
     pub name: String,
+    /// The release of vLLM that runs.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// The release that ran before the symptom.
+    #[serde(default)]
+    pub version_before: Option<String>,
     /// Variables as CEL sees them (`x`, `x_baseline`, `x_change`). All else is missing.
     pub given: BTreeMap<String, f64>,
     /// What must come out.
@@ -373,10 +382,13 @@ pub struct KnownChange {
     pub kind: ChangeKind,
     /// What is seen, in words.
     pub symptom: String,
-    /// The check that sees the symptom, where one can.
+    /// The checks that see the symptom together, all with a yes. Empty: none can.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub check: Option<Spanned<String>>,
+    #[schemars(with = "Vec<String>")]
+    pub checks: Vec<Spanned<String>>,
+    /// When the symptom shows.
+    #[serde(default)]
+    pub strikes: Strikes,
     /// Where to look for it.
     pub see: String,
     /// What helps.
@@ -385,13 +397,15 @@ pub struct KnownChange {
     pub source: String,
 }
 
-impl KnownChange {
-    /// Whether a version lies in the range.
-    pub fn concerns(&self, version: Version) -> bool {
-        let bound = |text: &Spanned<String>| Version::parse(&text.value);
-        bound(&self.from).is_some_and(|from| version >= from)
-            && self.until.as_ref().is_none_or(|until| bound(until).is_some_and(|u| version < u))
-    }
+/// When what is known of a version shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Strikes {
+    /// From the upgrade on: it explains a change only where the version changed too.
+    #[default]
+    SinceUpgrade,
+    /// Also on a server that ran the same version well for days.
+    AtAnyTime,
 }
 
 /// How a change is known.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Cause, Group, Item, Library, Rank, Weight,
     expr::{Answer, Truth},
+    versions,
 };
 
 /// Answers by check.
@@ -16,7 +17,7 @@ pub type Answers = BTreeMap<String, Answer>;
 
 /// The answer of a check that is not there.
 pub(super) static NO_ANSWER: Answer =
-    Answer { truth: Truth::Unknown(BTreeMap::new()), weaker: false };
+    Answer { truth: Truth::Unknown(BTreeMap::new()), weaker: false, rows: Vec::new() };
 
 /// A cause's score stays within this many nats of zero.
 const CAP: f64 = 4.0;
@@ -149,7 +150,8 @@ impl<'a, 'b> Field<'a, 'b> {
     }
 
     fn group(&self, check: &str) -> Option<Group> {
-        self.library.checks.get(check).map(|check| check.group)
+        let own = self.library.checks.get(check)?.group;
+        Some(versions::group(self.library, self.answer(check)).unwrap_or(own))
     }
 
     /// Strongest yes per group, less the strongest objection per group.

@@ -8,11 +8,13 @@ use super::{
     rank::{self, Gate, Outcome, Ranked},
     walk,
 };
-use crate::signals::{Estimate, Missing, MissingKind, Value};
+use crate::signals::{Estimate, Missing, MissingKind, Value, families::Version, release::Releases};
 
 /// Runs one test. `None` when it passes, else what came out instead, a line each.
 pub fn run(library: &Library, runbook: &Runbook, test: &Test) -> Option<String> {
-    let answers = walk::answer_all(library, &Given { test, library });
+    let release = |text: &Option<String>| Version::parse(text.as_deref()?);
+    let releases = Releases { now: release(&test.version), before: release(&test.version_before) };
+    let answers = walk::answer_all(library, &Given { test, library }, releases);
     let gate = runbook
         .gate
         .iter()

@@ -6,7 +6,9 @@ use super::{
     Library, Next, Runbook,
     expr::{Answer, Names, Scope, Truth},
     rank::{Answers, NO_ANSWER},
+    versions,
 };
+use crate::signals::release::Releases;
 
 /// One step taken.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,9 +60,16 @@ fn end(next: &Next) -> Option<End<'_>> {
     cause.or(next.done.as_deref().map(End::Done))
 }
 
-/// Answers every check of a library.
-pub fn answer_all(library: &Library, names: &dyn Names) -> Answers {
+/// Answers every check of a library; those on the version table last, as they rest on the others.
+pub fn answer_all(library: &Library, names: &dyn Names, releases: Releases) -> Answers {
     let scope = Scope::default();
     let programs = library.programs.iter();
-    programs.map(|(id, program)| (id.clone(), program.evaluate(&scope, names))).collect()
+    let mut answers: Answers =
+        programs.map(|(id, program)| (id.clone(), program.evaluate(&scope, names))).collect();
+    let on_versions = library.checks.iter().filter(|(_, check)| check.versions);
+    if !library.versions.is_empty() {
+        let answer = versions::answer(library, &answers, releases);
+        answers.extend(on_versions.map(|(id, _)| (id.clone(), answer.clone())));
+    }
+    answers
 }

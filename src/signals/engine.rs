@@ -182,7 +182,7 @@ fn idle_floor(frame: &Frame<'_>) -> Value {
 
 /// The pairs of adapter lists seen in the window, oldest first. The value of each is the time of
 /// its last update, so the newest has the largest.
-fn adapters<'a>(frame: &Frame<'a>) -> Result<Vec<&'a Series>, Missing> {
+pub(super) fn adapters<'a>(frame: &Frame<'a>) -> Result<Vec<&'a Series>, Missing> {
     let name = in_use(frame, "lora_requests_info", "adapters are not in use")?;
     let span = frame.view.span();
     let at =
@@ -193,7 +193,7 @@ fn adapters<'a>(frame: &Frame<'a>) -> Result<Vec<&'a Series>, Missing> {
     if seen.is_empty() { Err(Missing::no_samples("adapter with a request")) } else { Ok(seen) }
 }
 
-fn names(series: &Series) -> BTreeSet<&str> {
+pub(super) fn names(series: &Series) -> BTreeSet<&str> {
     ["running_lora_adapters", "waiting_lora_adapters"]
         .into_iter()
         .filter_map(|label| series.label(label))

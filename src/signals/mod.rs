@@ -2,6 +2,7 @@
 //!
 //! Pure arithmetic. A number that cannot be had is [`Missing`] with the reason; it is never zero.
 
+mod adapters;
 mod cache;
 mod cloud;
 mod endpoint;
@@ -14,6 +15,7 @@ mod latency;
 mod logs;
 pub mod onset;
 mod queue;
+pub mod release;
 mod traces;
 mod traffic;
 
@@ -188,7 +190,9 @@ pub fn registry() -> impl Iterator<Item = &'static Signal> {
         host::SIGNALS,
         logs::SIGNALS,
         cloud::SIGNALS,
+        adapters::SIGNALS,
         traces::SIGNALS,
+        release::SIGNALS,
     ]
     .into_iter()
     .flatten()

@@ -1,5 +1,6 @@
 //! Everything that touches the outside: servers, files of others, the clock.
 
+pub mod adapters;
 pub mod exposition;
 mod facts;
 pub mod http;

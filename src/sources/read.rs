@@ -9,6 +9,7 @@ use crate::evidence::{
 use crate::unit::counted;
 
 use super::{
+    adapters,
     exposition::{self, PageError, Summary},
     facts, logs,
 };
@@ -18,12 +19,14 @@ pub fn read(bundle: &Bundle) -> Evidence {
     let mut evidence = Evidence::default();
     let pages = read_pages(bundle, &mut evidence.series);
     evidence.probes = read_probes(bundle);
+    evidence.adapters = bundle.adapters.values().next_back().cloned().unwrap_or_default();
     evidence.span = span(bundle, &evidence);
     facts::describe(&mut evidence, &bundle.meta);
     read_log(bundle, &mut evidence);
     evidence.events = events(bundle, &evidence);
     evidence.sources.extend(recorded_statuses(bundle));
     note(&mut evidence.sources, pages);
+    note(&mut evidence.sources, adapters::status(bundle));
     let probes = probe_status(&evidence);
     note(&mut evidence.sources, probes);
     evidence.sources.sort_by(|a, b| a.id.cmp(&b.id));
@@ -133,6 +136,7 @@ fn events(bundle: &Bundle, evidence: &Evidence) -> Vec<Event> {
     events.extend(config_changes(&evidence.series));
     events.extend(version_changes(&evidence.probes));
     events.extend(outages(&evidence.probes));
+    events.extend(adapters::changes(&evidence.probes));
     if let Some(log) = &bundle.log {
         events.extend(logs::argument_changes(log, evidence.span.to));
     }

@@ -29,6 +29,9 @@ const PROBED: [&str; 5] = ["/health", "/ping", "/version", "/v1/models", "/load"
 const PROBE_BYTES: usize = 4 << 20;
 const PROBE_CHARS: usize = 4000;
 
+/// Most characters kept of `/v1/models`: some 500 for each adapter.
+const MODELS_CHARS: usize = 1 << 20;
+
 /// The window up to which two scrapes do, and the interval of longer ones.
 const SHORT_WINDOW: Duration = Duration::from_secs(15);
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -240,7 +243,8 @@ impl Sampler {
 
     fn keep(&mut self, at: u64, path: &'static str, mut outcome: Outcome) {
         let is_page = path == "/metrics" && status::is_page(&outcome);
-        let mut probe = probe_of(&self.client, &outcome, !is_page);
+        let chars = if path == "/v1/models" { MODELS_CHARS } else { PROBE_CHARS };
+        let mut probe = probe_of(&self.client, &outcome, if is_page { 0 } else { chars });
         if let Ok(answer) = &mut outcome {
             let start = answer.body[..answer.body.len().min(status::START)].to_vec();
             let body = std::mem::replace(&mut answer.body, start);
@@ -316,16 +320,16 @@ fn server_args(client: &Client) -> Vec<String> {
     found.map(|server| bundle::args_without_secrets(&server.args)).unwrap_or_default()
 }
 
-fn probe_of(client: &Client, outcome: &Outcome, with_body: bool) -> Probe {
+fn probe_of(client: &Client, outcome: &Outcome, chars: usize) -> Probe {
     match outcome {
         Ok(answer) => {
             let start = &answer.body[..answer.body.len().min(PROBE_BYTES)];
-            let text = with_body.then(|| client.text(start));
+            let text = (chars > 0).then(|| client.text(start));
             Probe {
                 status: Some(answer.status),
                 error: None,
                 ms: Some(answer.ms),
-                body: text.map(|text| text.chars().take(PROBE_CHARS).collect()),
+                body: text.map(|text| text.chars().take(chars).collect()),
             }
         }
         Err(failure) => Probe {

@@ -11,6 +11,7 @@ pub(super) enum Part {
     Meta,
     Scrape(u64),
     Probes(u64),
+    Adapters(u64),
     Log,
 }
 
@@ -28,6 +29,7 @@ pub(super) fn part(name: &str) -> Option<(&str, Part)> {
     match (folder, suffix) {
         ("scrapes", "prom") => Some((root, Part::Scrape(at))),
         ("probes", "json") => Some((root, Part::Probes(at))),
+        ("adapters", "json") => Some((root, Part::Adapters(at))),
         _ => None,
     }
 }
@@ -131,6 +133,14 @@ impl Collector {
                 }
                 Err(error) => self.damaged.push(format!("{name} is no probe round: {error}")),
             },
+            Part::Adapters(at) => match serde_json::from_slice(body) {
+                Ok(folders) => {
+                    self.bundle.adapters.insert(at, folders);
+                }
+                Err(error) => {
+                    self.damaged.push(format!("{name} is no list of adapters: {error}"));
+                }
+            },
         }
     }
 
@@ -184,6 +194,7 @@ mod tests {
         assert_eq!(part("meta.json"), Some(("", Part::Meta)));
         assert_eq!(part("a/capture/scrapes/17.prom"), Some(("a/capture", Part::Scrape(17))));
         assert_eq!(part("probes/17.json"), Some(("", Part::Probes(17))));
+        assert_eq!(part("adapters/17.json"), Some(("", Part::Adapters(17))));
         assert_eq!(part("a/server.log"), Some(("a", Part::Log)));
         assert_eq!(part("scrapes/later.prom"), None);
         assert_eq!(part("gateway.jsonl"), None);

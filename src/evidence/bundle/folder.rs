@@ -92,7 +92,7 @@ fn folder(path: &Path, budget: &mut Limits) -> Result<Opened, BundleError> {
     let loose: Vec<PathBuf> = names.iter().filter(|name| is_page(name)).cloned().collect();
     names.retain(|name| name.is_file());
     let mut collector = Collector::default();
-    for sub in ["scrapes", "probes"] {
+    for sub in ["scrapes", "probes", "adapters"] {
         match list(&root.join(sub)) {
             Ok(found) => names.extend(found),
             Err(error) if is_absent(&error) => {}

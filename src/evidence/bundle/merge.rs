@@ -21,6 +21,7 @@ fn join(mut first: Bundle, second: Bundle) -> Bundle {
     first.meta = join_meta(first.meta, second.meta);
     insert_all(&mut first.scrapes, second.scrapes);
     insert_all(&mut first.probes, second.probes);
+    insert_all(&mut first.adapters, second.adapters);
     first.log = match (first.log, second.log) {
         (Some(mut log), Some(more)) if log != more => {
             if !log.ends_with(b"\n") {

@@ -59,7 +59,8 @@ impl Bundle {
 
     fn save_folder(&self, path: &Path) -> io::Result<()> {
         let folder = Builder::new().prefix(".diagnose-").tempdir_in(parent(path))?;
-        for sub in ["scrapes", "probes"] {
+        let adapters = (!self.adapters.is_empty()).then_some("adapters");
+        for sub in ["scrapes", "probes"].into_iter().chain(adapters) {
             fs::create_dir(folder.path().join(sub))?;
         }
         for (name, body) in self.files()? {
@@ -85,6 +86,9 @@ impl Bundle {
         }
         for (at, body) in &self.scrapes {
             files.push((format!("scrapes/{at}.prom"), body.clone()));
+        }
+        for (at, folders) in &self.adapters {
+            files.push((format!("adapters/{at}.json"), serde_json::to_vec_pretty(folders)?));
         }
         let log = self.log.as_deref().map(log_without_secrets);
         files.extend(log.map(|log| ("server.log".to_owned(), log)));

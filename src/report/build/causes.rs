@@ -3,9 +3,10 @@
 use crate::{
     report::{AnswerWord, CauseFound, Evidenced, Gap, Status},
     runbook::{
-        Cause, Check, Item, Tally, TrackRecord,
+        Cause, Check, Fix, Item, KnownChange, Tally, TrackRecord,
         expr::{Answer, Truth, signal_of},
         rank::{Answers, Outcome, Ranked},
+        versions,
     },
     signals,
     unit::Unit,
@@ -54,9 +55,27 @@ fn cause(
             .collect(),
         consequence_of: ranked.consequence_of.map(Into::into),
         track_record: told(&case.library.track_record, &cause.id.value),
-        fixes: cause.fixes.clone(),
+        fixes: fixes(case, answers, cause),
     }
 }
+
+/// What to do. A fix that quotes the version table stands once for each row that shows.
+fn fixes(case: &Case<'_>, answers: &Answers, cause: &Cause) -> Vec<Fix> {
+    let shown = cause.decisive.iter().filter_map(|item| answers.get(&item.check.value));
+    let rows: Vec<&KnownChange> =
+        shown.flat_map(|answer| versions::rows(case.library, answer)).take(MAX_ROWS).collect();
+    let told = |fix: &Fix| -> Vec<Fix> {
+        if !versions::quotes(&fix.text) {
+            return vec![fix.clone()];
+        }
+        let texts = rows.iter().filter_map(|row| row.fill(&fix.text));
+        texts.map(|text| Fix { text, ..fix.clone() }).collect()
+    };
+    cause.fixes.iter().flat_map(told).collect()
+}
+
+/// Rows of the version table that are quoted; the newest come first.
+const MAX_ROWS: usize = 2;
 
 /// A track record in words; what was never met is left out.
 fn told(record: &TrackRecord, cause: &str) -> Option<String> {
@@ -171,7 +190,7 @@ pub(super) fn because(case: &Case<'_>, check: &Check, answer: &Answer) -> String
         return reasons(why);
     }
     let Some(program) = case.library.programs.get(&check.id.value) else {
-        return String::new();
+        return known_changes(case, answer);
     };
     let mut parts: Vec<String> = Vec::new();
     for variable in program.variables() {
@@ -181,6 +200,15 @@ pub(super) fn because(case: &Case<'_>, check: &Check, answer: &Answer) -> String
         }
     }
     parts.join("; ")
+}
+
+/// The rows of the version table behind an answer, the newest first.
+fn known_changes(case: &Case<'_>, answer: &Answer) -> String {
+    let rows: Vec<&KnownChange> = versions::rows(case.library, answer).collect();
+    let quoted = rows.iter().take(MAX_ROWS).map(|row| row.quoted());
+    let more = rows.len().saturating_sub(MAX_ROWS);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    quoted.chain(more).collect::<Vec<_>>().join("; ")
 }
 
 fn value_text(case: &Case<'_>, variable: &str) -> Option<String> {

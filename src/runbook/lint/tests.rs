@@ -31,7 +31,7 @@ const VERSIONS: &str = "\
   until: 0.5.3
   kind: user_report
   symptom: Slower.
-  check: slow
+  checks: [slow]
   see: Latency.
   remedy: Wait.
   source: Us.
@@ -117,7 +117,7 @@ fn conditions() {
 fn known_versions() {
     expect("from: 0.5.1", "from: five", &["`five` is no version", "versions.yaml:2:9"]);
     expect("until: 0.5.3", "until: 0.5.1", &["holds no version"]);
-    expect("  check: slow\n", "  check: slo\n", &["unknown check `slo`"]);
+    expect("  checks: [slow]\n", "  checks: [slo]\n", &["unknown check `slo`"]);
 }
 
 #[test]

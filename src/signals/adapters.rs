@@ -1,0 +1,144 @@
+//! Adapters: what traces tell of each, and what their names and folders do.
+
+use std::collections::BTreeSet;
+
+use crate::{evidence::AdapterFolder, evidence::adapter::Name, unit::Unit};
+
+use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, engine, host::not_read};
+
+/// Rows of this family.
+pub(super) static SIGNALS: &[Signal] = &[
+    Signal {
+        name: "adapter_slowdown_factor",
+        unit: Unit::Factor,
+        about: "P95 latency of the slowest adapter over its own baseline.",
+        doc: "From trace spans by adapter; at least 30 requests on each side. No source of this \
+              version gives it.",
+        source: "mlflow",
+        families: &[],
+        derive: Derive::Span(|_| not_read("traces")),
+    },
+    Signal {
+        name: "adapter_others_factor",
+        unit: Unit::Factor,
+        about: "P95 latency of all other adapters over their baseline.",
+        doc: "Near 1 when one adapter alone is slow. No source of this version gives it.",
+        source: "mlflow",
+        families: &[],
+        derive: Derive::Span(|_| not_read("traces")),
+    },
+    Signal {
+        name: "adapter_version_changes_count",
+        unit: Unit::Count,
+        about: "Adapters that are served in another version than before.",
+        doc: "By the names that /v1/models and lora_requests_info show, whose version is their \
+              ending (`_v3`, `-v3`, `@3`, `:v3`): served now and not in the baseline, with another \
+              version of the same name there or on disk.",
+        source: "adapters",
+        families: &["lora_requests_info"],
+        derive: Derive::Pair(version_changes),
+    },
+    Signal {
+        name: "adapter_rank_factor",
+        unit: Unit::Factor,
+        about: "Rank of a newly served adapter over that of its version before.",
+        doc: "`r` in adapter_config.json, else the size of the weights; the largest over the \
+              adapters whose version changed, and 1 where none did. Both versions must lie in a \
+              folder of --adapter-dir, or where the server on this host says.",
+        source: "adapters",
+        families: &["lora_requests_info"],
+        derive: Derive::Pair(rank_factor),
+    },
+    Signal {
+        name: "adapter_prompt_factor",
+        unit: Unit::Factor,
+        about: "Mean prompt tokens of the slowest adapter over its baseline.",
+        doc: "From trace spans by adapter. No source of this version gives it.",
+        source: "mlflow",
+        families: &[],
+        derive: Derive::Span(|_| not_read("traces")),
+    },
+    Signal {
+        name: "adapter_token_cost_factor",
+        unit: Unit::Factor,
+        about: "Time per token of the slowest adapter over its baseline.",
+        doc: "Prefill time per prompt token and decode time per answer token, the larger of \
+              both. No source of this version gives it.",
+        source: "mlflow",
+        families: &[],
+        derive: Derive::Span(|_| not_read("traces")),
+    },
+    Signal {
+        name: "adapter_oom_ratio",
+        unit: Unit::Ratio,
+        about: "Share of failed allocations that fell to one adapter.",
+        doc: "From trace spans that ended so, by adapter. No source of this version gives it.",
+        source: "mlflow",
+        families: &[],
+        derive: Derive::Span(|_| not_read("traces")),
+    },
+];
+
+/// The adapters served in a span, by name.
+fn served(frame: &Frame<'_>) -> BTreeSet<String> {
+    let span = frame.view.span();
+    let rounds = frame.evidence.probes.iter().filter(|round| span.contains(round.at));
+    let listed = rounds.flat_map(crate::evidence::adapter::listed).map(|card| card.id);
+    let pairs = engine::adapters(frame).unwrap_or_default();
+    let asked = pairs.into_iter().flat_map(engine::names).map(String::from);
+    listed.chain(asked).collect()
+}
+
+/// Adapters served now and not before, each with the name of its version before.
+fn updates(now: &Frame<'_>, before: &Frame<'_>) -> Result<Vec<(String, String)>, Missing> {
+    if before.view.is_lifetime() {
+        let why = "which adapters were served before the window is not recorded";
+        return Err(Missing::new(MissingKind::NoBaseline, why));
+    }
+    let (new, old) = (served(now), served(before));
+    if new.is_empty() {
+        let why = "no adapter is seen in /v1/models or lora_requests_info";
+        return Err(Missing::new(MissingKind::NotConfigured, why));
+    }
+    let on_disk = now.evidence.adapters.iter().map(|folder| folder.id().to_owned());
+    let known: BTreeSet<String> = old.iter().cloned().chain(on_disk).collect();
+    let former = |name: &String| Some((name.clone(), Name::of(name)?.before(&known)?.to_owned()));
+    Ok(new.difference(&old).filter_map(former).collect())
+}
+
+fn version_changes(now: &Frame<'_>, before: &Frame<'_>) -> Value {
+    Ok(Estimate::exact(updates(now, before)?.len() as f64, None))
+}
+
+fn rank_factor(now: &Frame<'_>, before: &Frame<'_>) -> Value {
+    let folders = &now.evidence.adapters;
+    if folders.is_empty() {
+        return not_read("the adapters' files (--adapter-dir)");
+    }
+    let mut largest = 1.0_f64;
+    for (new, old) in updates(now, before)? {
+        let (new, old) = (folder(folders, &new)?, folder(folders, &old)?);
+        largest = largest.max(growth(new, old)?);
+    }
+    Ok(Estimate::exact(largest, None))
+}
+
+fn folder<'a>(folders: &'a [AdapterFolder], name: &str) -> Result<&'a AdapterFolder, Missing> {
+    folders.iter().find(|folder| folder.id() == name).ok_or_else(|| {
+        let why = format!("the folder of adapter {name} was not seen");
+        Missing::new(MissingKind::Absent, why)
+    })
+}
+
+/// The rank over the former one; without both, the size of the weights.
+fn growth(new: &AdapterFolder, old: &AdapterFolder) -> Result<f64, Missing> {
+    let ratio = |new: Option<u64>, old: Option<u64>| {
+        let (new, old) = (new?, old.filter(|old| *old > 0)?);
+        Some(new as f64 / old as f64)
+    };
+    let size = || ratio(new.weight_bytes, old.weight_bytes);
+    ratio(new.rank(), old.rank()).or_else(size).ok_or_else(|| {
+        let why = format!("neither rank nor size of {} and {} is known", new.id(), old.id());
+        Missing::new(MissingKind::Absent, why)
+    })
+}
