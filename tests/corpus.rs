@@ -27,7 +27,7 @@ fn equal_seeds_give_equal_bundles() {
 }
 
 /// Kinds that between them use every part of the model.
-const SOUND: [Kind; 11] = [
+const SOUND: [Kind; 12] = [
     Kind::Steady,
     Kind::Idle,
     Kind::Overload,
@@ -39,6 +39,7 @@ const SOUND: [Kind; 11] = [
     Kind::RegularPauses,
     Kind::RemoteStore,
     Kind::Speculating,
+    Kind::SlotsThrash,
 ];
 
 /// Names of counters of the pages, whose values must not fall while a process lives.

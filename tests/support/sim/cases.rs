@@ -173,6 +173,9 @@ pub fn site_of(on_cpu: bool, rng: &mut Rng) -> Site {
         preempted_apart: !["0.8.5", "0.10.2"].contains(&version),
         computed_only: ["0.23.0", "0.32.0"].contains(&version),
         drafts: 0,
+        max_loras: 0,
+        adapter_load: 0.0,
+        gpu_memory: None,
     };
     let (length, interval) = if rng.chance(0.2) {
         (rng.between(400.0, 600.0).round(), 15.0)
@@ -236,6 +239,9 @@ fn fast_shape(rng: &mut Rng) -> Shape {
         retry: 0.0,
         hasty: 0.0,
         held: (0.0, 0.0),
+        adapters: 0,
+        edition: 0,
+        complaint: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! One engine: a scheduler over KV blocks that runs step after step.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use super::{
     kv::Pool,
@@ -24,6 +24,12 @@ pub struct Config {
     pub computed_only: bool,
     /// Tokens that a small model guesses ahead for each step; 0 is no speculation.
     pub drafts: u32,
+    /// Adapters that can be live at once; 0 is no adapters.
+    pub max_loras: usize,
+    /// Seconds that loading an adapter into a slot takes.
+    pub adapter_load: f64,
+    /// Share of the accelerator's memory, where it is not the default.
+    pub gpu_memory: Option<f64>,
 }
 
 /// Seconds that a step costs.
@@ -51,6 +57,8 @@ pub struct Sequence {
     cached: Option<u32>,
     /// Until when something outside the engine keeps it from being scheduled.
     held_until: f64,
+    /// Whether it was passed over although there was room.
+    deferred: bool,
     queued: f64,
     scheduled: Option<f64>,
     first: f64,
@@ -68,6 +76,7 @@ impl Sequence {
             want: 0,
             cached: None,
             held_until: 0.0,
+            deferred: false,
             queued: 0.0,
             scheduled: None,
             first: 0.0,
@@ -151,7 +160,15 @@ pub struct Engine {
     pub trickle: f64,
     /// Chance that a drafted token is accepted.
     pub acceptance: f64,
+    /// Share of a finished request's blocks that is never given back.
+    pub leak: f64,
+    /// Seconds that a token takes from the engine to the front-end, and a request the other way.
+    pub link: f64,
     next_admission: f64,
+    /// Adapters in slots, the least recently used first.
+    resident: Vec<usize>,
+    /// Seconds of loading adapters that the next step begins with.
+    loading: f64,
     pool: Pool,
     waiting: VecDeque<Sequence>,
     running: Vec<Sequence>,
@@ -169,7 +186,11 @@ impl Engine {
             wedged: false,
             trickle: 0.0,
             acceptance: 0.75,
+            leak: 0.0,
+            link: 0.0,
             next_admission: 0.0,
+            resident: Vec::new(),
+            loading: 0.0,
             waiting: VecDeque::new(),
             running: Vec::new(),
             aborting: HashSet::new(),
@@ -208,7 +229,8 @@ impl Engine {
         }
         self.schedule(now);
         let noise = rng.lognormal(1.0, cost.noise);
-        self.step_end = Some(now + self.seconds(cost, slow) * noise);
+        let loading = std::mem::take(&mut self.loading);
+        self.step_end = Some(now + self.seconds(cost, slow) * noise + loading);
     }
 
     fn drop_aborted(&mut self) {
@@ -230,10 +252,15 @@ impl Engine {
     fn schedule(&mut self, now: f64) {
         let mut budget = self.config.max_batched;
         let preempted = self.schedule_running(&mut budget);
+        let mut live = self.live_adapters();
         let mut next = 0;
         while !preempted && budget > 0 && self.running.len() < self.config.max_num_seqs {
-            let Some(sequence) = self.waiting.get(next) else { break };
-            if sequence.held_until > now {
+            let Some(sequence) = self.waiting.get_mut(next) else { break };
+            let adapter = sequence.request.adapter;
+            let slotless =
+                adapter > 0 && !live.contains(&adapter) && live.len() >= self.config.max_loras;
+            sequence.deferred = slotless || sequence.held_until > now;
+            if sequence.deferred {
                 next += 1;
                 continue;
             }
@@ -243,8 +270,47 @@ impl Engine {
                 break;
             }
             self.next_admission = now + self.trickle;
+            if adapter > 0 {
+                live.insert(adapter);
+                self.give_slot(adapter, &live);
+            }
             self.running.push(sequence);
         }
+    }
+
+    fn live_adapters(&self) -> BTreeSet<usize> {
+        let adapters = self.running.iter().map(|sequence| sequence.request.adapter);
+        adapters.filter(|adapter| *adapter > 0).collect()
+    }
+
+    /// Puts an adapter into a slot, and out the one that rested longest.
+    fn give_slot(&mut self, adapter: usize, live: &BTreeSet<usize>) {
+        if let Some(place) = self.resident.iter().position(|known| *known == adapter) {
+            self.resident.remove(place);
+        } else {
+            self.loading += self.config.adapter_load;
+            if self.resident.len() >= self.config.max_loras
+                && let Some(idle) = self.resident.iter().position(|known| !live.contains(known))
+            {
+                self.resident.remove(idle);
+            }
+        }
+        self.resident.push(adapter);
+    }
+
+    /// Notes which adapters run and which wait; from 0.11.1 both lists hold all of them.
+    pub fn note_adapters(&mut self, now: f64) {
+        if self.config.max_loras == 0 {
+            return;
+        }
+        let mut running = self.live_adapters();
+        let waits = self.waiting.iter().map(|sequence| sequence.request.adapter);
+        let mut waiting: BTreeSet<usize> = waits.filter(|adapter| *adapter > 0).collect();
+        if self.config.preempted_apart {
+            running.extend(&waiting);
+            waiting.clone_from(&running);
+        }
+        self.stats.adapters.insert((running, waiting), now);
     }
 
     /// Lets the running ones go on; who finds no block takes those of the last one.
@@ -353,14 +419,13 @@ impl Engine {
             }
             sequence.last = end;
         }
-        let seen = front.work(end, per_token * outcome.outputs);
+        let seen = front.work(end, per_token * outcome.outputs) + self.link;
         self.count_step(&gaps, prompts, &mut outcome);
         self.first_tokens(end, seen, &mut outcome);
         self.leave(seen, &mut outcome);
         self.stats.running = self.running.len() as f64;
         self.stats.waiting = self.waiting.len() as f64;
-        let held = |sequence: &&Sequence| sequence.held_until > end;
-        self.stats.deferred = self.waiting.iter().filter(held).count() as f64;
+        self.stats.deferred = self.waiting.iter().filter(|waits| waits.deferred).count() as f64;
         self.stats.kv_usage = self.pool.usage();
         outcome
     }
@@ -400,6 +465,8 @@ impl Engine {
         self.running = stay;
         let done: Vec<Sequence> = done;
         for mut sequence in done {
+            let kept = sequence.held.len() as f64 * (1.0 - self.leak);
+            sequence.held.truncate(kept.ceil() as usize);
             self.pool.release(&mut sequence.held);
             outcome.done.push(self.count_finish(&sequence, seen));
         }

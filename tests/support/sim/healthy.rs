@@ -2,6 +2,7 @@
 
 use super::{
     cases::{Drawn, Site, site, site_of},
+    incidents::adapters::with_adapters,
     kinds::Kind,
     plan::Fault,
     rng::Rng,
@@ -9,6 +10,9 @@ use super::{
 };
 
 pub fn plan(kind: Kind, rng: &mut Rng) -> Drawn {
+    if kind == Kind::Adapters {
+        return Drawn::new(with_adapters(rng), &[], &[]);
+    }
     let mut site = if kind == Kind::Speculating { site_of(false, rng) } else { site(rng) };
     let load = rng.between(0.15, 0.6);
     site.load(load, load);

@@ -86,6 +86,17 @@ kinds! {
     FullKv "healthy-full-kv",
     Speculating "healthy-speculating",
     NeverCached "healthy-never-cached",
+    Adapters "healthy-adapters",
+    SlowLink "outside-slow-link",
+    Interference "prefill-interference",
+    MixDiversified "traffic-mix-diversified",
+    NewPrompts "prompt-version-broke-prefix",
+    Leak "kv-block-leak",
+    OutOfMemory "memory-config-too-aggressive",
+    DoesNotFit "kv-cache-does-not-fit",
+    CudaFault "cuda-fault",
+    AdapterMissing "adapter-load-failed",
+    SlotsThrash "adapter-slots-thrash",
 }
 
 impl Kind {

@@ -32,8 +32,8 @@ impl Log {
         self.dated(at, "INFO", &format!("[api_server.py:1] vLLM API server version {version}"));
     }
 
-    pub fn died(&mut self, at: f64) {
-        self.dated(at, "ERROR", "[core.py:900] EngineCore encountered a fatal error.");
+    pub fn error(&mut self, at: f64, text: &str) {
+        self.dated(at, "ERROR", text);
     }
 
     pub fn pace(&mut self, at: f64, pace: &Pace) {

@@ -1,7 +1,7 @@
 //! Writes `/metrics` in the shape of a release: the page recorded from that release lends its
 //! families, labels and their order; the model lends the values.
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 use super::{
     engine::Config,
@@ -50,6 +50,8 @@ pub struct View<'a> {
     pub in_blocks: bool,
     /// Unix seconds.
     pub started: f64,
+    /// Unix seconds of simulated second 0.
+    pub epoch: f64,
     pub cpu_seconds: f64,
 }
 
@@ -93,6 +95,7 @@ impl Template {
             }
         }
         speculation(view, &mut out);
+        adapters(view, &mut out);
         debug_assert!(self.several || out.contains("process_start_time_seconds "));
         out.into_bytes()
     }
@@ -219,6 +222,9 @@ fn cache_config(family: &Family, view: &View<'_>, out: &mut String) {
         ] {
             text = set(&text, name, value);
         }
+        if let Some(share) = config.gpu_memory {
+            text = set(&text, "gpu_memory_utilization", share.to_string());
+        }
         _ = writeln!(out, "{sample}{{{text}}} 1.0");
         if !labels.contains("engine=") {
             break;
@@ -277,6 +283,30 @@ fn speculation(view: &View<'_>, out: &mut String) {
             let of = format!("model_name=\"{}\",position=\"{position}\"", view.model);
             _ = writeln!(out, "{name}{{engine=\"{engine}\",{of}}} {accepted:?}");
         }
+    }
+}
+
+/// The family that only a server with adapters has: a series for each pair of lists ever seen,
+/// with the moment as its value.
+fn adapters(view: &View<'_>, out: &mut String) {
+    if view.config.max_loras == 0 {
+        return;
+    }
+    let name = "vllm:lora_requests_info";
+    _ = writeln!(out, "# HELP {name} Running stats on lora requests.\n# TYPE {name} gauge");
+    let list = |adapters: &BTreeSet<usize>| {
+        adapters.iter().map(|id| format!("adapter-{id}")).collect::<Vec<_>>().join(",")
+    };
+    for ((running, waiting), at) in view.engines.iter().flat_map(|stats| &stats.adapters) {
+        _ = writeln!(
+            out,
+            "{name}{{max_lora=\"{}\",running_lora_adapters=\"{}\",waiting_lora_adapters=\"{}\"}} \
+             {:?}",
+            view.config.max_loras,
+            list(running),
+            list(waiting),
+            view.epoch + at,
+        );
     }
 }
 

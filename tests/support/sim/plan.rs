@@ -18,8 +18,14 @@ pub enum Fault {
     Skew(f64),
     /// The process goes down and comes back after so many seconds, perhaps with other settings.
     Restart(f64, Option<Config>),
-    /// The process ends and nobody restarts it.
-    Die,
+    /// The process ends and nobody restarts it; the log's last words.
+    Die(&'static [&'static str]),
+    /// The process ends and is started again, which fails; the log's last words.
+    FailStart(&'static [&'static str]),
+    /// This share of a finished request's blocks is never given back.
+    Leak(f64),
+    /// Requests and tokens take so many seconds between front-end and engine.
+    Link(f64),
     /// Engines make no step any more; the front-end lives.
     Wedge,
     /// An engine admits only one request in so many seconds.
@@ -126,6 +132,13 @@ impl Plan {
         args.extend(flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
         if !config.caching {
             args.push("--no-enable-prefix-caching".into());
+        }
+        if let Some(share) = config.gpu_memory {
+            args.extend(["--gpu-memory-utilization".to_owned(), share.to_string()]);
+        }
+        if config.max_loras > 0 {
+            args.push("--enable-lora".into());
+            args.extend(["--max-loras".to_owned(), config.max_loras.to_string()]);
         }
         if config.drafts > 0 {
             let method =

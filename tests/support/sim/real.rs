@@ -24,6 +24,18 @@ impl Seen<'_> {
         self.grew(|t| t.itl) >= 1.7
     }
 
+    /// How much the usual gap between tokens grew, by its geometric mean.
+    fn typical(&self) -> f64 {
+        let usual = |tally: &Tally| (tally.itl_shape.0 / tally.itl.1.max(1.0)).exp();
+        usual(self.after) / usual(self.before)
+    }
+
+    /// How much the long gaps grew, by the root of the mean square.
+    fn tails(&self) -> f64 {
+        let long = |tally: &Tally| (tally.itl_shape.1 / tally.itl.1.max(1.0)).sqrt();
+        long(self.after) / long(self.before)
+    }
+
     fn same(&self) -> bool {
         self.grew(|t| t.ttft) < 1.4 && self.grew(|t| t.itl) < 1.3
     }
@@ -62,7 +74,8 @@ pub fn is_real(kind: Kind, recording: &Recording) -> bool {
     if kind.is_healthy() {
         return is_well(kind, &seen);
     }
-    if matches!(kind, Kind::Dead | Kind::Wedged) {
+    use Kind::{CudaFault, Dead, DoesNotFit, OutOfMemory, Wedged};
+    if matches!(kind, Dead | Wedged | CudaFault | OutOfMemory | DoesNotFit) {
         return seen.calm() && seen.before.finished >= 40.0;
     }
     if !seen.calm() || !seen.enough() {
@@ -102,13 +115,16 @@ fn is_one(kind: Kind, seen: &Seen<'_>) -> bool {
         }
         Kind::PromptsGrew | Kind::BudgetBypass => slower && preempted == 0.0,
         Kind::Volatile | Kind::VolatileHalf | Kind::CachingOff => slower && seen.lost(),
-        Kind::ColdCache => seen.lost(),
+        Kind::ColdCache | Kind::MixDiversified => seen.lost(),
+        Kind::NewPrompts => seen.lost() && seen.grew(|t| t.ttft) >= 1.4,
+        Kind::Interference => seen.tails() >= 2.0 && seen.typical() < 1.25 && preempted == 0.0,
+        Kind::Leak => queued && seen.after.kv_peak > 0.97,
         Kind::KvOutputs | Kind::KvPrompts | Kind::KvArrivals => preempted > 0.1 && slower,
         Kind::Evicting => seen.grew(|t| t.cached) < 0.8 && slower && seen.after.kv_peak > 0.95,
         Kind::HostBusy | Kind::SlowGpu => seen.streams_slower() && seen.waiting() < 20.0,
         Kind::BigBatches => seen.streams_slower() && seen.waiting() < 0.5 && preempted == 0.0,
         Kind::GivingUp => seen.gave_up(),
-        Kind::Malformed | Kind::Unauthorized => seen.refused() > 0.07,
+        Kind::Malformed | Kind::Unauthorized | Kind::AdapterMissing => seen.refused() > 0.07,
         _ => queued && slower,
     }
 }

@@ -160,6 +160,9 @@ impl Server<'_> {
             let share = if status == 401 { 0.1 } else { 0.5 };
             let ready = self.front.work(now, self.plan.front.per_request * self.host * share);
             self.http.ended(status, ready - now);
+            if let Some(line) = request.complaint {
+                self.log.error(self.epoch + now, line);
+            }
             self.log_answer(now, request.id, status);
             if let Some(tally) = self.tally(now) {
                 tally.refused += 1.0;
@@ -168,8 +171,8 @@ impl Server<'_> {
         }
         let size = f64::from(request.prompt) / 1000.0;
         let work = self.plan.front.per_request * self.host * (0.5 + size);
-        let ready = self.front.work(now, work);
         let engine = self.route();
+        let ready = self.front.work(now, work) + self.engines[engine].link;
         if request.patience.is_finite() {
             self.deadlines.push(at(now + request.patience, request.id));
         }
@@ -273,11 +276,23 @@ impl Server<'_> {
                 self.go_down(now + seconds);
                 self.config = config.unwrap_or_else(|| self.config.clone());
             }
-            Fault::Die => {
-                self.log.died(self.epoch + now);
-                self.go_down(f64::INFINITY);
+            Fault::Leak(share) => {
+                self.engines.iter_mut().for_each(|engine| engine.leak = share);
+            }
+            Fault::Link(seconds) => {
+                self.engines.iter_mut().for_each(|engine| engine.link = seconds);
+            }
+            Fault::Die(words) => self.die(now, words),
+            Fault::FailStart(words) => {
+                self.log.started(self.epoch + now + 5.0, self.plan.version);
+                self.die(now + LOADING, words);
             }
         }
+    }
+
+    fn die(&mut self, now: f64, words: &[&str]) {
+        words.iter().for_each(|line| self.log.error(self.epoch + now, line));
+        self.go_down(f64::INFINITY);
     }
 
     fn go_down(&mut self, until: f64) {
@@ -344,6 +359,7 @@ impl Server<'_> {
         if self.plan.lost == Some(index) {
             return;
         }
+        self.engines.iter_mut().for_each(|engine| engine.note_adapters(now));
         let stats: Vec<_> = self.engines.iter().map(|engine| &engine.stats).collect();
         let view = View {
             model: self.plan.model,
@@ -353,6 +369,7 @@ impl Server<'_> {
             probes: self.probes,
             in_blocks: self.plan.version == "0.8.5",
             started: self.started,
+            epoch: self.epoch,
             cpu_seconds: self.front.busy + (self.epoch + now - self.started) * 0.02,
         };
         self.bundle.scrapes.insert(ms, self.template.render(&view));

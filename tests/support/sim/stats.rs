@@ -1,6 +1,6 @@
 //! What an engine and its front-end count, as vLLM counts it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A histogram with cumulative buckets to be.
 #[derive(Debug, Clone, Default)]
@@ -84,6 +84,8 @@ pub struct Stats {
     pub draft_tokens: f64,
     /// Accepted drafted tokens by their place in the draft.
     pub accepted: Vec<f64>,
+    /// Adapters that ran and that waited, and when they last did so.
+    pub adapters: BTreeMap<(BTreeSet<usize>, BTreeSet<usize>), f64>,
     /// Histograms by the exported name without `vllm:`.
     pub hists: BTreeMap<&'static str, Hist>,
 }
@@ -127,6 +129,7 @@ impl Stats {
             drafts: 0.0,
             draft_tokens: 0.0,
             accepted: Vec::new(),
+            adapters: BTreeMap::new(),
             hists: hists.map(|(name, bounds)| (name, Hist::new(bounds))).into(),
         }
     }

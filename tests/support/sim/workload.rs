@@ -17,6 +17,10 @@ pub struct Request {
     pub retries: u32,
     /// Seconds for which the engine may not schedule it yet: something outside is not ready.
     pub held: f64,
+    /// Adapter it asks for; 0 is the base model.
+    pub adapter: usize,
+    /// What the log says when it is refused.
+    pub complaint: Option<&'static str>,
     /// Status with which the front-end refuses it.
     pub refused: Option<u16>,
 }
@@ -47,6 +51,12 @@ pub struct Shape {
     pub retry: f64,
     /// Share of requests that something outside the engine holds up, and for how many seconds.
     pub held: (f64, f64),
+    /// Adapters among which tenants are spread; 0 is none.
+    pub adapters: usize,
+    /// Which version of the prefixes is sent.
+    pub edition: u64,
+    /// What the log says of a refused request.
+    pub complaint: Option<&'static str>,
 }
 
 impl Shape {
@@ -164,7 +174,7 @@ fn draw(id: u64, at: f64, shape: &Shape, max_len: u32, salt: u64, rng: &mut Rng)
     let volatile = (tenant as f64 + 0.5) < shape.volatile * shape.tenants as f64;
     let shared_tokens = if volatile { shape.volatile_at } else { prefix as u32 };
     let content = Content {
-        shared: salt ^ (tenant as u64 + 1) << 32,
+        shared: (salt ^ (tenant as u64 + 1) << 32).wrapping_add(shape.edition),
         shared_tokens: shared_tokens.min(prompt),
         own: own_id,
     };
@@ -189,6 +199,8 @@ fn draw(id: u64, at: f64, shape: &Shape, max_len: u32, salt: u64, rng: &mut Rng)
         patience,
         retries,
         held,
+        adapter: tenant.checked_rem(shape.adapters).map_or(0, |adapter| adapter + 1),
+        complaint: shape.complaint,
         refused,
     }
 }

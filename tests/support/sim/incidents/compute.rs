@@ -7,6 +7,25 @@ use crate::sim::{
     rng::Rng,
 };
 
+/// Last words of an engine that ended.
+pub const DIED: &[&str] = &["[core.py:900] EngineCore encountered a fatal error."];
+
+pub const ILLEGAL_ACCESS: &[&str] = &[
+    "[core.py:900] EngineCore encountered a fatal error.",
+    "[core.py:900] torch.AcceleratorError: CUDA error: an illegal memory access was encountered",
+    "[core.py:900] CUDA kernel errors might be asynchronously reported at some other API call, so \
+     the stacktrace below might be incorrect.",
+    "[async_llm.py:480] AsyncLLM output_handler failed.",
+];
+
+pub const NCCL_WATCHDOG: &[&str] = &[
+    "[rank0]:[E1122 ProcessGroupNCCL.cpp:607] [Rank 0] Watchdog caught collective operation \
+     timeout: WorkNCCL(SeqNum=8123, OpType=ALLREDUCE, NumelIn=4096, NumelOut=4096, \
+     Timeout(ms)=600000) ran for 600013 milliseconds before timing out.",
+    "To avoid data inconsistency, we are taking the entire process down.",
+    "[core.py:900] EngineCore encountered a fatal error.",
+];
+
 /// A neighbour takes the host's CPU.
 pub fn host_busy(rng: &mut Rng) -> Site {
     let mut site = site(rng);

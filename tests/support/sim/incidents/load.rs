@@ -1,7 +1,7 @@
 //! Requests that come in another number or size than the server is made for.
 
 use crate::sim::{
-    cases::{Site, site},
+    cases::{Site, site, site_of},
     plan::Fault,
     rng::Rng,
 };
@@ -83,5 +83,24 @@ pub fn imbalance(rng: &mut Rng) -> Site {
     let load = (rng.between(1.15, 1.6) / (share * n)).min(0.7);
     site.load(load, load);
     site.plan.faults.push((site.onset, Fault::Skew(share)));
+    site
+}
+
+/// A job with long documents comes to a server that computes a whole prompt in one step.
+pub fn interference(rng: &mut Rng) -> Site {
+    let mut site = site_of(false, rng);
+    site.plan.config.max_batched = 16384;
+    site.plan.config.max_model_len = 32768;
+    site.plan.cost.per_prefill_token = rng.scale(5e-5, 9e-5);
+    site.measure();
+    let load = rng.between(0.2, 0.4);
+    site.load(load, load);
+    let rate = site.capacity * load;
+    let long = rng.between(6000.0, 11000.0);
+    // Long prompts take this share of the accelerator's time.
+    let busy = rng.between(0.1, 0.18);
+    let share = busy / (rate * long * site.plan.cost.per_prefill_token);
+    site.change(|shape| shape.oversize = (share.min(0.2), long));
+    site.plan.config.blocks = site.plan.config.blocks * 2 + 3000;
     site
 }

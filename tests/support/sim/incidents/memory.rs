@@ -1,8 +1,10 @@
 //! Too few KV blocks.
 
+use super::compute::dies;
 use crate::sim::{
     cases::{Site, site, site_of},
     kinds::Kind,
+    plan::Fault,
     rng::Rng,
 };
 
@@ -65,5 +67,52 @@ pub fn evicting(rng: &mut Rng) -> Site {
     site.change(|shape| *shape = grown);
     let share = rate / site.capacity;
     site.load(share, share);
+    site
+}
+
+/// Last words of a start for which the KV cache is too small.
+pub const DOES_NOT_FIT: &[&str] = &[
+    "[core.py:700] EngineCore failed to start.",
+    "[core.py:700] ValueError: To serve at least one request with the model's max seq len \
+     (131072), (16.00 GiB KV cache is needed, which is larger than the available KV cache memory \
+     (9.31 GiB). Based on the available memory, the estimated maximum model length is 76272. Try \
+     increasing `gpu_memory_utilization` or decreasing `max_model_len` when initializing the \
+     engine.",
+    "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): \
+     {'EngineCore_DP0': 1}",
+];
+
+const OUT_OF_MEMORY: &[&str] = &[
+    "[core.py:900] EngineCore encountered a fatal error.",
+    "[core.py:900] torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.16 GiB. GPU 0 \
+     has a total capacity of 79.11 GiB of which 512.00 MiB is free.",
+    "[async_llm.py:480] AsyncLLM output_handler failed.",
+];
+
+/// A server that leaves the accelerator no head-room is ended by a failed allocation.
+pub fn out_of_memory(rng: &mut Rng) -> Site {
+    let mut site = dies(Fault::Die(OUT_OF_MEMORY), rng);
+    site.plan.config.gpu_memory = Some(rng.pick(&[0.96, 0.97, 0.98]));
+    site
+}
+
+/// A part of each finished request's blocks is lost, until there are too few.
+pub fn leak(rng: &mut Rng) -> Site {
+    let mut site = site(rng);
+    let load = rng.between(0.25, 0.5);
+    site.load(load, load);
+    let rate = site.capacity * load;
+    let size = f64::from(site.plan.config.block_size);
+    let answer = site.shape().output.0;
+    // The ends are lost first, and only they are a request's own.
+    let share = rng.between(0.05, 0.3);
+    let each =
+        (share * (site.shape().mean_prompt() + answer)).min(site.shape().mean_computed() + answer);
+    let time = site.plan.warmup + site.plan.length - site.onset;
+    let lost = rate * time * each / size * rng.between(0.55, 0.85);
+    let need = site.blocks_for(site.running_at(rate, site.shape()), site.shape());
+    let room = site.shape().mean_prompt() * 3.0 / size;
+    site.plan.config.blocks = need + (lost + room) as usize;
+    site.plan.faults.push((site.onset, Fault::Leak(share)));
     site
 }

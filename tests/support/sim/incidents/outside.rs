@@ -14,6 +14,7 @@ pub fn plan(kind: Kind, rng: &mut Rng) -> Drawn {
         Kind::OneFreeze => one_freeze(rng),
         Kind::RemoteStore => remote_store(rng),
         Kind::GrammarCompile => grammar_compile(rng),
+        Kind::SlowLink => slow_link(rng),
         Kind::SlowAdmission => slow_admission(rng),
         _ => drafts_rejected(rng),
     };
@@ -73,6 +74,13 @@ fn grammar_compile(rng: &mut Rng) -> Site {
     let mut site = at_work(rng);
     let held = (rng.between(0.3, 0.8), rng.scale(1.0, 4.0));
     site.change(|shape| shape.held = held);
+    site
+}
+
+/// The way between the front-end and the engine gets slow, as between two machines.
+fn slow_link(rng: &mut Rng) -> Site {
+    let mut site = at_work(rng);
+    site.plan.faults.push((site.onset, Fault::Link(rng.scale(0.25, 1.0))));
     site
 }
 

@@ -39,13 +39,12 @@ pub fn caching_off(rng: &mut Rng) -> Site {
     site
 }
 
-/// A restart empties a cache that takes long to fill.
-pub fn cold(rng: &mut Rng) -> Site {
+/// A site with so many tenants that its cache takes a minute or more to fill.
+fn many_tenants(rng: &mut Rng) -> Site {
     let mut site = on_prefixes(rng);
     let size = f64::from(site.plan.config.block_size);
     let rate = site.capacity * 0.4;
     let shape = site.shape_mut();
-    // As many tenants as make the cache fill for a minute or more.
     shape.tenants = (rate * rng.between(40.0, 120.0)) as usize + 4;
     shape.skew = 0.0;
     let stock = shape.tenants as f64 * shape.prefix * 1.3 / size;
@@ -54,6 +53,36 @@ pub fn cold(rng: &mut Rng) -> Site {
     site.plan.warmup = 340.0;
     site.onset = site.plan.warmup + site.plan.length * rng.between(0.4, 0.6);
     site.plan.onset = Some(site.onset);
+    site
+}
+
+/// A restart empties a cache that takes long to fill.
+pub fn cold(rng: &mut Rng) -> Site {
+    let mut site = many_tenants(rng);
     restart(&mut site, None, rng);
+    site
+}
+
+/// All callers get a new version of their prompt, which must become known anew.
+pub fn new_edition(rng: &mut Rng) -> Site {
+    let mut site = many_tenants(rng);
+    site.load(0.4, 0.4);
+    site.plan.config.blocks *= 2;
+    site.change(|shape| shape.edition = 1);
+    site
+}
+
+/// Many new callers with prompts of their own join the few that there were.
+pub fn diversified(rng: &mut Rng) -> Site {
+    let mut site = on_prefixes(rng);
+    let load = rng.between(0.15, 0.3);
+    site.load(load, load);
+    let tenants = (site.capacity * load * rng.between(60.0, 200.0)) as usize + 20;
+    let size = f64::from(site.plan.config.block_size);
+    site.plan.config.blocks += (tenants as f64 * site.shape().prefix * 1.3 / size) as usize;
+    site.change(|shape| {
+        shape.tenants = tenants;
+        shape.skew = 0.0;
+    });
     site
 }
