@@ -14,6 +14,7 @@ mod latency;
 mod logs;
 pub mod onset;
 mod queue;
+mod standstill;
 mod traces;
 mod traffic;
 

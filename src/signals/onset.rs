@@ -7,7 +7,8 @@
 //! a history that begins late would show a false one.
 
 use super::{
-    Ask, Baseline, Frame, Missing, Onset, Windows, cache, endpoint, estimate::Amount, traffic,
+    Ask, Baseline, Frame, Missing, Onset, Windows, cache, endpoint, estimate::Amount, standstill,
+    traffic,
 };
 use crate::evidence::{Event, EventKind, Evidence, Span, Time};
 
@@ -96,7 +97,7 @@ fn earlier(a: Option<Found>, b: Option<Found>) -> Option<Found> {
 
 /// Where tokens stand still up to the end with work in flight, that began at its first page.
 fn frozen(history: &Frame<'_>) -> Option<Found> {
-    let seconds = endpoint::frozen(history).ok()?.point;
+    let seconds = standstill::frozen(history).ok()?.point;
     if seconds < FROZEN_SECONDS {
         return None;
     }
