@@ -15,6 +15,7 @@ mod logs;
 pub mod onset;
 mod queue;
 mod standstill;
+mod steps;
 mod traces;
 mod traffic;
 
@@ -182,6 +183,7 @@ pub fn registry() -> impl Iterator<Item = &'static Signal> {
     [
         latency::SIGNALS,
         queue::SIGNALS,
+        steps::SIGNALS,
         traffic::SIGNALS,
         cache::SIGNALS,
         endpoint::SIGNALS,
