@@ -136,9 +136,7 @@ fn surer_or_wrong(before: &Specimen, after: &Report) -> Option<String> {
         }
     }
     let refuted = after.causes.iter().find(|cause| {
-        cause.status == Status::Refuted
-            && held(&cause.id)
-            && before.accepted.iter().any(|truth| *truth == cause.id)
+        cause.status == Status::Refuted && held(&cause.id) && before.accepted.contains(&cause.id)
     });
     refuted.map(|cause| format!("{} is refuted", cause.id))
 }
@@ -208,4 +206,24 @@ fn without_the_flags_nothing_is_surer_or_wrong() {
 #[test]
 fn with_half_of_the_pages_nothing_is_surer_or_wrong() {
     check(transform::every_second_page, surer_or_wrong);
+}
+
+/// Whether a healthy server is called dead once its engine stands still.
+#[track_caller]
+fn called_dead(cancelled: bool, expected: bool) {
+    for specimen in SPECIMENS.iter().filter(|s| s.report.verdict == Verdict::Healthy) {
+        let after = judge(&LIBRARY, &transform::standing_still(&specimen.bundle, cancelled), None);
+        let dead = named(&after).iter().any(|cause| cause.0 == "engine-dead");
+        assert_eq!(dead, expected, "{}: {:?}", specimen.name, named(&after));
+    }
+}
+
+#[test]
+fn a_stuck_engine_is_dead_though_every_endpoint_answers() {
+    called_dead(false, true);
+}
+
+#[test]
+fn an_idle_engine_whose_gauges_are_left_over_is_not_dead() {
+    called_dead(true, false);
 }

@@ -174,10 +174,9 @@ pub fn to_new_year(bundle: &Bundle) -> i64 {
 /// Counters and the batch of a server this many times as large, with the same use of its memory.
 pub fn larger(bundle: &Bundle, factor: f64) -> Bundle {
     let grows = |name: &str| {
-        let http = name.starts_with("http_");
+        let of_server = ["vllm:", "http_"].iter().any(|start| name.starts_with(start));
         let counts = ["_total", "_bucket", "_sum", "_count"].iter().any(|end| name.ends_with(end));
-        let batch = name.starts_with("vllm:num_requests_");
-        (name.starts_with("vllm:") && counts) || (http && counts) || batch
+        of_server && (counts || name.starts_with("vllm:num_requests_"))
     };
     let mut new = samples(bundle, |name, key, value| {
         let value = if grows(name) { value * factor } else { value };
@@ -222,5 +221,35 @@ pub fn without_flags(bundle: &Bundle) -> Bundle {
 pub fn every_second_page(bundle: &Bundle) -> Bundle {
     let mut new = bundle.clone();
     new.scrapes = new.scrapes.into_iter().step_by(2).collect();
+    new
+}
+
+/// The engine makes no step after the last page, which shows requests in flight, for a minute. Their
+/// callers have cancelled all of them at once, or wait on.
+pub fn standing_still(bundle: &Bundle, cancelled: bool) -> Bundle {
+    const HELD: f64 = 3.0;
+    let mut new = bundle.clone();
+    let last = bundle.scrapes.keys().next_back().copied().unwrap();
+    let mut end = Bundle::default();
+    end.scrapes.insert(last, bundle.scrapes[&last].clone());
+    let with = |ended: f64| {
+        let page = samples(&end, |name, key, value| match name {
+            "vllm:num_requests_running" => format!("{key} {HELD:?}\n"),
+            "http_requests_total" if key.contains("POST") && key.contains("2xx") => {
+                format!("{key} {:?}\n", value + ended)
+            }
+            _ => format!("{key} {value:?}\n"),
+        });
+        page.scrapes[&last].clone()
+    };
+    new.scrapes.insert(last, with(0.0));
+    for step in 1..=12 {
+        let ended = if cancelled { HELD } else { 0.0 };
+        new.scrapes.insert(last + step * 5000, with(ended));
+        if let Some(round) = bundle.probes.values().next_back() {
+            new.probes.insert(last + step * 5000, round.clone());
+        }
+    }
+    new.meta.ended = Some((last + 60_000) as f64 / 1e3);
     new
 }
