@@ -81,6 +81,8 @@ mod tests {
     /// A page: running, tokens generated, requests finished, and responses that ended with 2xx.
     type Page = (f64, f64, f64, f64);
 
+    type Sample<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
     /// Seconds of standstill over pages five seconds apart.
     fn standstill(pages: &[Page]) -> f64 {
         let mut evidence = Evidence::default();
@@ -88,7 +90,7 @@ mod tests {
             let at = index as f64 * 5.0;
             evidence.series.begin_page(at);
             let chat = [("handler", "/v1/chat/completions"), ("method", "POST"), ("status", "2xx")];
-            let samples: [(&str, &[(&str, &str)], f64); 5] = [
+            let samples: [Sample<'_>; 5] = [
                 ("vllm:num_requests_running", &[], *running),
                 ("vllm:num_requests_waiting", &[], 0.0),
                 ("vllm:generation_tokens_total", &[], *tokens),
