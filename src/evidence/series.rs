@@ -119,6 +119,15 @@ impl SeriesSet {
         self.by_name.get(name).into_iter().flatten().map(|&index| &self.series[index])
     }
 
+    /// When the server's own process started. A page may carry other processes too; theirs have a
+    /// label that the server's metrics lack.
+    pub fn process_start(&self) -> Option<&Series> {
+        let engine = self.named("vllm:prompt_tokens_total").next();
+        let labels = engine.map_or(&[][..], |series| &series.labels);
+        self.named("process_start_time_seconds")
+            .find(|process| process.labels.iter().all(|label| labels.contains(label)))
+    }
+
     /// Whether any page had a sample of this name.
     pub fn has(&self, name: &str) -> bool {
         self.by_name.contains_key(name)
@@ -357,6 +366,16 @@ mod tests {
         let set = set("c", ("engine", "0"), &values);
         let points: Vec<&Point> = set.iter().flat_map(|series| &series.points).collect();
         assert_eq!(points, [&Point { at: 15.0, value: 1.0 }]);
+    }
+
+    #[test]
+    fn the_start_of_another_process_is_not_the_servers() {
+        let started = "process_start_time_seconds";
+        let mut set = set(started, ("service", "sidecar"), &[(0.0, 50.0)]);
+        add(&mut set, "vllm:prompt_tokens_total", ("instance", "a:8000"), &[(0.0, 1.0)]);
+        assert_eq!(set.process_start(), None);
+        add(&mut set, started, ("instance", "a:8000"), &[(0.0, 70.0)]);
+        assert_eq!(set.process_start().map(|own| own.points[0].value), Some(70.0));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     unit::Unit,
 };
 
-use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value};
+use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, standstill};
 
 /// Rows of this family.
 pub(super) static SIGNALS: &[Signal] = &[
@@ -132,12 +132,14 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "frozen_tokens_seconds",
         unit: Unit::Seconds,
         about: "How long, up to the last page, work was in flight and no token moved.",
-        doc: "Running or waiting requests at both ends of each interval, and neither a token nor \
-              an engine step between them. 0 when tokens move. Stale gauges look the same, so \
-              the probes must be read beside it.",
+        doc: "Neither a token nor an engine step between two pages, and requests that run or wait \
+              at both, or end with 2xx without having had a token: gauges stand still on a stuck \
+              engine, and may read 0 there. 0 when tokens move, and when as many requests were \
+              cancelled as the gauges still show, which is an idle engine. Without \
+              http_requests_total the two cannot be told apart, and the gauges are believed.",
         source: "metrics",
-        families: &["running", "generation_tokens", "iteration_tokens"],
-        derive: Derive::Span(frozen),
+        families: &["running", "waiting", "generation_tokens", "iteration_tokens", "http_requests"],
+        derive: Derive::Span(standstill::frozen),
     },
     Signal {
         name: "restarts_count",
@@ -169,9 +171,31 @@ pub(super) static SIGNALS: &[Signal] = &[
     },
 ];
 
+/// Ends of POST paths that no engine step answers: tokenising, rendering and administration.
+const NO_INFERENCE: [&str; 13] = [
+    "/tokenize",
+    "/detokenize",
+    "/render",
+    "/derender",
+    "/load_lora_adapter",
+    "/unload_lora_adapter",
+    "/reset_prefix_cache",
+    "/reset_mm_cache",
+    "/start_profile",
+    "/stop_profile",
+    "/sleep",
+    "/wake_up",
+    "/collective_rpc",
+];
+
+fn asks_inference(path: &str) -> bool {
+    !NO_INFERENCE.iter().any(|end| path.ends_with(end))
+}
+
 /// Whether a series of http_requests_total counts inference requests.
 fn is_inference(series: &Series) -> bool {
     series.label("method").is_none_or(|method| method == "POST")
+        && series.label("handler").is_none_or(asks_inference)
 }
 
 fn responses(frame: &Frame<'_>, class: &str) -> Result<f64, Missing> {
@@ -201,9 +225,14 @@ pub(super) fn refusals(frame: &Frame<'_>) -> Result<(f64, f64), Missing> {
     of_class(frame, "4xx")
 }
 
+/// Requests for inference that were accepted with 2xx and whose response ended.
+pub(super) fn accepted(frame: &Frame<'_>) -> Result<f64, Missing> {
+    responses(frame, "2xx")
+}
+
 /// Requests accepted with 2xx that did not finish, and all that were accepted.
 pub(super) fn aborts(frame: &Frame<'_>) -> Result<(f64, f64), Missing> {
-    let accepted = responses(frame, "2xx")?;
+    let accepted = accepted(frame)?;
     let finished = frame.increase("request_success")?;
     Ok(((accepted - finished).max(0.0), accepted))
 }
@@ -225,7 +254,9 @@ fn code_share(frame: &Frame<'_>, codes: &[u16]) -> Value {
     }
     let span = frame.view.span();
     let inside = |line: &&AccessLine| {
-        line.at.is_some_and(|at| span.contains(at)) && line.path.starts_with('/')
+        line.at.is_some_and(|at| span.contains(at))
+            && line.path.starts_with('/')
+            && asks_inference(&line.path)
     };
     let lines: Vec<&AccessLine> = frame.evidence.access.iter().filter(inside).collect();
     let hits = lines.iter().filter(|line| codes.contains(&line.status)).count();
@@ -350,30 +381,6 @@ fn client_gap(frame: &Frame<'_>) -> Value {
     })
 }
 
-pub(super) fn frozen(frame: &Frame<'_>) -> Value {
-    let (running, waiting) = (frame.name("running")?, frame.name("waiting")?);
-    frame.name("generation_tokens")?;
-    let parts = frame.intervals();
-    if parts.is_empty() {
-        return Err(Missing::no_samples("two pages"));
-    }
-    let in_flight = |part: &Frame<'_>| {
-        let points = [part.view.gauge(running), part.view.gauge(waiting)];
-        let held = |pick: fn(&[crate::evidence::series::Point]) -> Option<f64>| -> f64 {
-            points.iter().filter_map(|gauge| pick(gauge)).sum()
-        };
-        held(|gauge| gauge.first().map(|p| p.value)) >= 1.0
-            && held(|gauge| gauge.last().map(|p| p.value)) >= 1.0
-    };
-    let moved = |part: &Frame<'_>| {
-        part.increase("generation_tokens").unwrap_or(0.0) > 0.0
-            || part.count("iteration_tokens").unwrap_or(0.0) > 0.0
-            || part.increase("prompt_tokens").unwrap_or(0.0) > 0.0
-    };
-    let still = parts.iter().rev().take_while(|part| in_flight(part) && !moved(part));
-    Ok(Estimate::exact(still.map(|part| part.view.span().seconds()).sum(), None))
-}
-
 fn events(frame: &Frame<'_>, kind: EventKind) -> f64 {
     let span = frame.view.span();
     let inside = |event: &&crate::evidence::Event| event.kind == kind && span.contains(event.at);
@@ -397,8 +404,9 @@ fn config_changes(frame: &Frame<'_>) -> Value {
 }
 
 fn uptime(frame: &Frame<'_>) -> Value {
-    let name = frame.name("process_start_time")?;
-    let last = frame.view.gauge(name).last().copied();
+    frame.name("process_start_time")?;
+    let own = frame.view.set().process_start();
+    let last = own.and_then(|series| series.within(frame.view.span()).last());
     let last = last.ok_or_else(|| Missing::no_samples("process start time"))?;
     Ok(Estimate::exact((last.at - last.value).max(0.0), None))
 }

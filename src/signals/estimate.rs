@@ -181,8 +181,8 @@ impl<'a> Frame<'a> {
                 _ => Err(Missing::no_samples("two pages")),
             };
         }
-        let name = self.name("process_start_time")?;
-        let start = self.evidence.series.named(name).filter_map(|s| s.points.first()).next();
+        self.name("process_start_time")?;
+        let start = self.evidence.series.process_start().and_then(|own| own.points.first());
         start
             .map(|point| self.view.span().to - point.value)
             .filter(|seconds| *seconds > 0.0)

@@ -16,6 +16,8 @@ mod logs;
 pub mod onset;
 mod queue;
 pub mod release;
+mod standstill;
+mod steps;
 mod traces;
 mod traffic;
 
@@ -183,6 +185,7 @@ pub fn registry() -> impl Iterator<Item = &'static Signal> {
     [
         latency::SIGNALS,
         queue::SIGNALS,
+        steps::SIGNALS,
         traffic::SIGNALS,
         cache::SIGNALS,
         endpoint::SIGNALS,

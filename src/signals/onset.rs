@@ -8,7 +8,7 @@
 
 use super::{
     Ask, Baseline, Frame, Missing, Onset, Windows, cache, endpoint, estimate::Amount,
-    queue::ENGINE, traffic,
+    queue::ENGINE, standstill, traffic,
 };
 use crate::evidence::{Event, EventKind, Evidence, Series, SeriesSet, Span, Time};
 
@@ -97,7 +97,7 @@ fn earlier(a: Option<Found>, b: Option<Found>) -> Option<Found> {
 
 /// Where tokens stand still up to the end with work in flight, that began at its first page.
 fn frozen(history: &Frame<'_>) -> Option<Found> {
-    let seconds = endpoint::frozen(history).ok()?.point;
+    let seconds = standstill::frozen(history).ok()?.point;
     if seconds < FROZEN_SECONDS {
         return None;
     }

@@ -22,12 +22,11 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "arrivals_requests_per_second",
         unit: Unit::RequestsPerSecond,
         about: "Requests that arrived, per second.",
-        doc: "Finishes, plus requests cancelled before that where responses are counted, plus the \
-              growth of running and waiting: under overload, finishes alone show the capacity \
-              and not the demand. Over a process's lifetime the growth is what runs and waits at \
-              its end.",
+        doc: "Requests that ended plus the growth of running and waiting: under overload, finishes \
+              alone show the capacity and not the demand. Ended are finishes or, where more, \
+              responses with 2xx: cancelled requests never finish.",
         source: "metrics",
-        families: &["request_success", "running", "waiting"],
+        families: &["request_success", "http_requests", "running", "waiting"],
         derive: Derive::Span(|frame| frame.rate(ARRIVALS)),
     },
     Signal {
@@ -182,8 +181,10 @@ const GENERATED: Amount = |frame| frame.increase("generation_tokens");
 const PROMPTED: Amount = |frame| frame.increase("prompt_tokens");
 pub(super) const ARRIVALS: Amount = |frame| {
     let held = if frame.view.is_lifetime() { 0.0 } else { growth_in_flight(frame)? };
-    let cancelled = super::endpoint::aborts(frame).map_or(0.0, |(cancelled, _)| cancelled);
-    Ok((FINISHES(frame)? + cancelled + held).max(0.0))
+    let finished = FINISHES(frame)?;
+    // Requests that callers cancel end their response and never finish.
+    let ended = super::endpoint::accepted(frame).map_or(finished, |ended| ended.max(finished));
+    Ok((ended + held).max(0.0))
 };
 
 fn growth_in_flight(frame: &Frame<'_>) -> Result<f64, Missing> {
@@ -280,4 +281,43 @@ fn driver_share(now: &Frame<'_>, before: &Frame<'_>, which: usize) -> Value {
         return Ok(Estimate::exact(0.0, factors[0].n));
     }
     Ok(Estimate::exact(logs[which] / total, factors[which].n))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Evidence, Span};
+
+    /// What arrived between two pages, of which the later one counts this.
+    fn arrived(finished: f64, responses: &[(&str, f64)], waiting: f64) -> f64 {
+        let mut evidence = Evidence::default();
+        for (at, grown) in [(0.0, 0.0), (5.0, 1.0)] {
+            evidence.series.begin_page(at);
+            let mut record = |name: &str, labels: &[(&str, &str)], value: f64| {
+                let owned = labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+                let key = format!("{name}{labels:?}");
+                evidence.series.record(&key, at, value * grown, || (name.into(), owned));
+            };
+            record("vllm:request_success_total", &[], finished);
+            record("vllm:num_requests_running", &[], 0.0);
+            record("vllm:num_requests_waiting", &[], waiting);
+            for (handler, ended) in responses {
+                let labels = [("handler", *handler), ("method", "POST"), ("status", "2xx")];
+                record("http_requests_total", &labels, *ended);
+            }
+        }
+        ARRIVALS(&Frame::new(&evidence, Span { from: 0.0, to: 9.0 })).unwrap()
+    }
+
+    #[test]
+    fn cancelled_requests_arrived_too() {
+        assert_eq!(arrived(10.0, &[("/v1/chat/completions", 25.0)], 3.0), 28.0);
+        assert_eq!(arrived(10.0, &[], 3.0), 13.0);
+    }
+
+    #[test]
+    fn several_answers_to_a_request_and_calls_without_an_answer_hide_nothing() {
+        let calls = [("/v1/chat/completions", 4.0), ("/tokenize", 50.0)];
+        assert_eq!(arrived(8.0, &calls, 0.0), 8.0);
+    }
 }

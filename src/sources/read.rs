@@ -147,7 +147,7 @@ fn events(bundle: &Bundle, evidence: &Evidence) -> Vec<Event> {
 /// A restart shows as a new process start time or, where that is not exported, as a counter that
 /// falls.
 fn restarts(series: &SeriesSet) -> Vec<Event> {
-    let started = series.named("process_start_time_seconds").next();
+    let started = series.process_start();
     let (watched, is_restart): (_, fn(f64, f64) -> bool) = match started {
         Some(started) => (started, |before, after| after > before + 1.0),
         None => match series.named("vllm:prompt_tokens_total").next() {
