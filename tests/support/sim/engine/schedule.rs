@@ -35,6 +35,9 @@ impl Engine {
     }
 
     fn live_adapters(&self) -> BTreeSet<usize> {
+        if self.config.max_loras == 0 {
+            return BTreeSet::new();
+        }
         let adapters = self.running.iter().map(|sequence| sequence.request.adapter);
         adapters.filter(|adapter| *adapter > 0).collect()
     }
