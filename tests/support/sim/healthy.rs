@@ -27,13 +27,12 @@ pub fn plan(kind: Kind, rng: &mut Rng) -> Drawn {
         Kind::WarmedUp | Kind::LostScrape | Kind::ShortWindow | Kind::Young => {
             of_time(kind, &mut site, rng);
         }
-        Kind::LongBatch
-        | Kind::NoPrefix
-        | Kind::CacheChurn
-        | Kind::MixChanged
-        | Kind::ShorterAnswers
-        | Kind::LongerAnswers
-        | Kind::HugePrompt => of_requests(kind, &mut site, load, rng),
+        Kind::LongBatch | Kind::NoPrefix | Kind::CacheChurn => {
+            of_requests(kind, &mut site, load, rng)
+        }
+        Kind::MixChanged | Kind::ShorterAnswers | Kind::LongerAnswers | Kind::HugePrompt => {
+            of_changes(kind, &mut site, load, rng);
+        }
         Kind::FewRefusals | Kind::FewHangUps => of_clients(kind, &mut site, rng),
         _ => of_engine(kind, &mut site, load, rng),
     }
@@ -120,30 +119,6 @@ fn of_requests(kind: Kind, site: &mut Site, load: f64, rng: &mut Rng) {
             shape.own.0 += shape.prefix * 0.5;
             shape.prefix *= 0.5;
         }
-        Kind::MixChanged => {
-            site.change(|shape| {
-                shape.tenants += 2;
-                shape.prefix *= 0.93;
-                shape.own.0 *= 1.1;
-            });
-            return;
-        }
-        Kind::ShorterAnswers | Kind::LongerAnswers => {
-            let longer = kind == Kind::LongerAnswers;
-            let factor = if longer { rng.between(1.3, 1.6) } else { rng.between(0.3, 0.6) };
-            site.change(|shape| shape.output.0 *= factor);
-            let load = if longer { load * 0.6 } else { load };
-            site.load(load, load);
-            return;
-        }
-        Kind::HugePrompt => {
-            let rate = site.plan.workload.rate.at(site.onset);
-            let usual = site.shape().clone();
-            let long = usual.mean_prompt() * rng.between(4.0, 8.0);
-            site.change(|shape| shape.oversize = (1.0, long));
-            site.change_at(site.onset + 1.0 / rate, |shape| *shape = usual);
-            return;
-        }
         _ => {
             let shape = site.shape_mut();
             shape.own.0 += shape.prefix / 2.0;
@@ -152,6 +127,33 @@ fn of_requests(kind: Kind, site: &mut Site, load: f64, rng: &mut Rng) {
     }
     site.measure();
     site.load(load, load);
+}
+
+/// Requests look different from a moment on, and the server has room for them.
+fn of_changes(kind: Kind, site: &mut Site, load: f64, rng: &mut Rng) {
+    match kind {
+        Kind::MixChanged => {
+            site.change(|shape| {
+                shape.tenants += 2;
+                shape.prefix *= 0.93;
+                shape.own.0 *= 1.1;
+            });
+        }
+        Kind::ShorterAnswers | Kind::LongerAnswers => {
+            let longer = kind == Kind::LongerAnswers;
+            let factor = if longer { rng.between(1.3, 1.6) } else { rng.between(0.3, 0.6) };
+            site.change(|shape| shape.output.0 *= factor);
+            let load = if longer { load * 0.6 } else { load };
+            site.load(load, load);
+        }
+        _ => {
+            let rate = site.plan.workload.rate.at(site.onset);
+            let usual = site.shape().clone();
+            let long = usual.mean_prompt() * rng.between(4.0, 8.0);
+            site.change(|shape| shape.oversize = (1.0, long));
+            site.change_at(site.onset + 1.0 / rate, |shape| *shape = usual);
+        }
+    }
 }
 
 /// A few callers who do wrong or leave, always.

@@ -263,17 +263,17 @@ fn speculation(view: &View<'_>, out: &mut String) {
     if view.config.drafts == 0 {
         return;
     }
-    let scalars: [(&str, fn(&Stats) -> f64); 3] = [
-        ("drafts", |stats| stats.drafts),
-        ("draft_tokens", |stats| stats.draft_tokens),
-        ("accepted_tokens", |stats| stats.accepted.iter().sum()),
-    ];
-    for (what, value) in scalars {
+    let value = |what: &str, stats: &Stats| match what {
+        "drafts" => stats.drafts,
+        "draft_tokens" => stats.draft_tokens,
+        _ => stats.accepted.iter().sum(),
+    };
+    for what in ["drafts", "draft_tokens", "accepted_tokens"] {
         let name = format!("vllm:spec_decode_num_{what}_total");
         _ = writeln!(out, "# HELP {name} Number of spec decoding {what}.\n# TYPE {name} counter");
         for (engine, stats) in view.engines.iter().enumerate() {
             let labels = format!("engine=\"{engine}\",model_name=\"{}\"", view.model);
-            _ = writeln!(out, "{name}{{{labels}}} {:?}", value(stats));
+            _ = writeln!(out, "{name}{{{labels}}} {:?}", value(what, stats));
         }
     }
     let name = "vllm:spec_decode_num_accepted_tokens_per_pos_total";

@@ -115,10 +115,12 @@ fn is_one(kind: Kind, seen: &Seen<'_>) -> bool {
         }
         Kind::PromptsGrew | Kind::BudgetBypass => slower && preempted == 0.0,
         Kind::Volatile | Kind::VolatileHalf | Kind::CachingOff => slower && seen.lost(),
-        Kind::ColdCache | Kind::MixDiversified => seen.lost(),
-        Kind::NewPrompts => seen.lost() && seen.grew(|t| t.ttft) >= 1.4,
+        Kind::ColdCache => seen.lost(),
+        Kind::NewPrompts | Kind::MixDiversified => {
+            seen.grew(|t| t.cached) < 0.85 && seen.grew(|t| t.ttft) >= 1.5
+        }
         Kind::Interference => seen.tails() >= 2.0 && seen.typical() < 1.25 && preempted == 0.0,
-        Kind::Leak => queued && seen.after.kv_peak > 0.97,
+        Kind::Leak => seen.waiting() >= 1.0 && seen.after.kv_peak > 0.97,
         Kind::KvOutputs | Kind::KvPrompts | Kind::KvArrivals => preempted > 0.1 && slower,
         Kind::Evicting => seen.grew(|t| t.cached) < 0.8 && slower && seen.after.kv_peak > 0.95,
         Kind::HostBusy | Kind::SlowGpu => seen.streams_slower() && seen.waiting() < 20.0,

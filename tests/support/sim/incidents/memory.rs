@@ -109,7 +109,7 @@ pub fn leak(rng: &mut Rng) -> Site {
     let each =
         (share * (site.shape().mean_prompt() + answer)).min(site.shape().mean_computed() + answer);
     let time = site.plan.warmup + site.plan.length - site.onset;
-    let lost = rate * time * each / size * rng.between(0.55, 0.85);
+    let lost = rate * time * each / size * rng.between(0.7, 0.95);
     let need = site.blocks_for(site.running_at(rate, site.shape()), site.shape());
     let room = site.shape().mean_prompt() * 3.0 / size;
     site.plan.config.blocks = need + (lost + room) as usize;

@@ -82,7 +82,7 @@ fn of_memory(kind: Kind, rng: &mut Rng) -> Drawn {
             let also = &["kv-working-set-too-large", "outputs-grew"];
             Drawn::new(memory::evicting(rng), &["kv-pressure-evicts-prefixes"], also)
         }
-        Kind::Leak => Drawn::new(memory::leak(rng), &["kv-block-leak"], &[]),
+        Kind::Leak => Drawn::new(memory::leak(rng), &["kv-block-leak"], &["engine-dead"]),
         Kind::OutOfMemory => {
             let also = &["engine-dead"];
             Drawn::new(memory::out_of_memory(rng), &["memory-config-too-aggressive"], also)

@@ -39,13 +39,13 @@ pub fn caching_off(rng: &mut Rng) -> Site {
     site
 }
 
-/// A site with so many tenants that its cache takes a minute or more to fill.
-fn many_tenants(rng: &mut Rng) -> Site {
+/// A site with so many tenants that its cache takes so many seconds to fill.
+fn many_tenants(fill: (f64, f64), rng: &mut Rng) -> Site {
     let mut site = on_prefixes(rng);
     let size = f64::from(site.plan.config.block_size);
     let rate = site.capacity * 0.4;
     let shape = site.shape_mut();
-    shape.tenants = (rate * rng.between(40.0, 120.0)) as usize + 4;
+    shape.tenants = (rate * rng.between(fill.0, fill.1)) as usize + 4;
     shape.skew = 0.0;
     let stock = shape.tenants as f64 * shape.prefix * 1.3 / size;
     site.plan.config.blocks += stock as usize;
@@ -58,15 +58,16 @@ fn many_tenants(rng: &mut Rng) -> Site {
 
 /// A restart empties a cache that takes long to fill.
 pub fn cold(rng: &mut Rng) -> Site {
-    let mut site = many_tenants(rng);
+    let mut site = many_tenants((40.0, 120.0), rng);
     restart(&mut site, None, rng);
     site
 }
 
 /// All callers get a new version of their prompt, which must become known anew.
 pub fn new_edition(rng: &mut Rng) -> Site {
-    let mut site = many_tenants(rng);
+    let mut site = many_tenants((30.0, 60.0), rng);
     site.load(0.4, 0.4);
+    site.plan.length += 120.0;
     site.plan.config.blocks *= 2;
     site.change(|shape| shape.edition = 1);
     site
@@ -77,12 +78,17 @@ pub fn diversified(rng: &mut Rng) -> Site {
     let mut site = on_prefixes(rng);
     let load = rng.between(0.15, 0.3);
     site.load(load, load);
-    let tenants = (site.capacity * load * rng.between(60.0, 200.0)) as usize + 20;
+    site.plan.length += 120.0;
+    let old = site.shape().tenants as f64;
+    let tenants = (site.capacity * load * rng.between(50.0, 120.0)) as usize + 40;
+    // What the old ones keep of the traffic.
+    let kept: f64 = rng.between(0.2, 0.5);
+    let skew = (old / tenants as f64).ln() / kept.ln() - 1.0;
     let size = f64::from(site.plan.config.block_size);
     site.plan.config.blocks += (tenants as f64 * site.shape().prefix * 1.3 / size) as usize;
     site.change(|shape| {
         shape.tenants = tenants;
-        shape.skew = 0.0;
+        shape.skew = skew;
     });
     site
 }
