@@ -149,6 +149,7 @@ fn of_cause(cause: &Cause, library: &Library) -> String {
     page.text("  ", &cause.claim).gap();
     page.field("family", &cause.family)
         .field("severity", &word(&cause.severity))
+        .field("replicas", &format!("{}, {}", word(&cause.replicas.help), cause.replicas.why))
         .field("leads to", &ids(cause.leads_to.iter().map(|cause| &cause.value)));
     if let Some(check) = &cause.decided_by {
         page.field("decided by", &question(&check.value, library));
@@ -190,6 +191,7 @@ fn list(page: &mut Page, heading: &str, items: &[Item], library: &Library) {
 fn of_fix(page: &mut Page, fix: &Fix) {
     page.text("  - ", &format!("{} [{}]", fix.text, format!("{:?}", fix.risk).to_lowercase()));
     for (key, value) in [
+        ("when", fix.when.as_ref().map_or("", |when| &*when.value)),
         ("command", fix.command.as_deref().unwrap_or("")),
         ("effect", &*fix.effect),
         ("undo", &*fix.undo),

@@ -190,6 +190,13 @@ fn evidence(cause: &CauseFound) -> Vec<String> {
     blocks.extend(
         cause.track_record.iter().map(|kept| format!("- **Track record**: {}\n", text(kept))),
     );
+    blocks.extend(cause.not_advised.iter().map(|rejected| {
+        let told = words::fact(&rejected.text, &rejected.because);
+        format!("- **Not advised**: {}\n", text(&told))
+    }));
+    blocks.extend(cause.replicas.iter().map(|replicas| {
+        format!("- **Would more replicas help?** {}\n", text(&words::replicas(replicas)))
+    }));
     blocks
 }
 

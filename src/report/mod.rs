@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     evidence::{SourceStatus, Target},
-    runbook::{Fix, Severity},
+    runbook::{Action, Help, Risk, Severity},
     unit::Unit,
 };
 
@@ -238,6 +238,62 @@ pub struct CauseFound {
     pub track_record: Option<String>,
     /// What to do, safest first.
     pub fixes: Vec<Fix>,
+    /// What is not advised, because the numbers do not show it to be safe or of use. Supported
+    /// causes only.
+    #[serde(default)]
+    pub not_advised: Vec<NotAdvised>,
+    /// Whether more replicas would help. Supported causes only.
+    #[serde(default)]
+    pub replicas: Option<Replicas>,
+}
+
+/// Something to do about a cause.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Fix {
+    /// Kind of action, from a closed set that tools may read.
+    pub action: Action,
+    /// What to do, one sentence.
+    pub text: String,
+    /// The exact command or setting, where there is one.
+    pub command: Option<String>,
+    /// What it may cost.
+    pub risk: Risk,
+    /// What to expect.
+    pub effect: String,
+    /// How to take it back.
+    pub undo: String,
+}
+
+/// A change that is not advised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NotAdvised {
+    /// What is not advised and why not, one sentence.
+    pub text: String,
+    /// The values it rests on, or what is missing.
+    pub because: String,
+}
+
+/// Whether more replicas would help against a cause.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Replicas {
+    /// The answer.
+    pub helps: Help,
+    /// How many more, for each server like the one diagnosed; null where the answer is no or the
+    /// numbers do not tell.
+    pub how_many: Option<ReplicaCount>,
+    /// The numbers behind `how_many`, or why they do not tell; null where the answer is no.
+    pub arithmetic: Option<String>,
+    /// Why, one sentence.
+    pub why: String,
+}
+
+/// A number of replicas, as an interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReplicaCount {
+    /// At least.
+    pub lo: u64,
+    /// At most.
+    pub hi: u64,
 }
 
 /// A sentence with the check and the value it rests on.

@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 
 use super::{
-    AnswerWord, CauseFound, Impact, Number, Report, Status, SymptomFound, Verdict,
+    AnswerWord, CauseFound, Fix, Impact, Number, ReplicaCount, Replicas, Report, Status,
+    SymptomFound, Verdict,
     text::{clean, sentence, shorten_end, shorten_middle, width},
 };
 use crate::{
     evidence::SourceState,
-    runbook::{Fix, Risk, Severity},
+    runbook::{Help, Risk, Severity},
     unit::{Unit, significant},
 };
 
@@ -70,6 +71,30 @@ pub fn risk(fix: &Fix) -> &'static str {
         Risk::Restart => "the server restarts",
         Risk::Capacity => "less is served meanwhile, or more is paid",
         Risk::Data => "state may be lost",
+    }
+}
+
+/// Whether more replicas would help: the number first, then what it rests on.
+pub fn replicas(replicas: &Replicas) -> String {
+    let why = sentence(&clean(&replicas.why));
+    let arithmetic = sentence(&clean(replicas.arithmetic.as_deref().unwrap_or_default()));
+    let count = replicas.how_many.map(replica_count);
+    match (replicas.helps, count) {
+        (Help::No, _) => format!("More would not help: {why}"),
+        (Help::Yes, Some(count)) => format!("{count} more would help: {arithmetic}"),
+        (Help::Yes, None) => format!("More would help: {why} How many is not known: {arithmetic}"),
+        (Help::Partly, Some(count)) => {
+            format!("{count} more would help in part: {why} {arithmetic}")
+        }
+        (Help::Partly, None) => format!("More would help in part: {why}"),
+    }
+}
+
+fn replica_count(count: ReplicaCount) -> String {
+    if count.lo == count.hi {
+        count.lo.to_string()
+    } else {
+        format!("{} to {}", count.lo, count.hi)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Mistakes in runbooks that no type can catch: names that lead nowhere, conditions that cannot be
 //! answered, trees that never end.
 
+mod advice;
 mod tree;
 
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
@@ -235,6 +236,7 @@ impl<'a> Linter<'a> {
                 "no fix: an engineer reads what is wrong and not what to do".into(),
             );
         }
+        self.advice(place, cause);
         for item in items(cause) {
             self.known_check(place, &item.check);
         }

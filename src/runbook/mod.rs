@@ -1,5 +1,6 @@
 //! Judgement as data: runbooks, checks, causes and policy, read from YAML.
 
+pub mod advice;
 pub mod expr;
 pub mod lint;
 pub mod load;
@@ -16,6 +17,7 @@ use serde_saphyr::Spanned;
 
 use crate::signals::families::Version;
 
+pub use advice::{Action, Fix, Help, Replicas, Risk};
 pub use problem::{Problem, SourceFile};
 
 /// How bad a finding is.
@@ -153,6 +155,8 @@ pub struct Cause {
     pub claim: String,
     /// Severity when supported.
     pub severity: Severity,
+    /// Whether more replicas would help against it.
+    pub replicas: Replicas,
     /// All must be Yes. A No refutes; an Unknown makes the cause not examinable.
     #[serde(default)]
     pub requires: Vec<Item>,
@@ -212,58 +216,6 @@ pub struct Item {
 
 fn no_weight() -> Weight {
     Weight::None
-}
-
-/// Something to do about a cause.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Fix {
-    /// Kind of action, from a closed set that tools may read.
-    pub action: Action,
-    /// What to do, one sentence.
-    pub text: String,
-    /// The exact command or setting, where there is one.
-    #[serde(default)]
-    pub command: Option<String>,
-    /// What it may cost.
-    pub risk: Risk,
-    /// What to expect.
-    pub effect: String,
-    /// How to take it back.
-    pub undo: String,
-}
-
-/// Kinds of action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum Action {
-    Observe,
-    RollBackPrompt,
-    ChangePrompt,
-    LimitTraffic,
-    ScaleOut,
-    ChangeFlag,
-    RestartEngine,
-    RollBackRelease,
-    FixClient,
-    FixGateway,
-    FreeHost,
-    ReplaceHost,
-}
-
-/// What an action may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Risk {
-    /// Nothing is interrupted.
-    Safe,
-    /// The server restarts.
-    Restart,
-    /// Less is served meanwhile, or more is paid.
-    Capacity,
-    /// State may be lost.
-    Data,
 }
 
 /// One symptom's decision tree, as an engineer walks it.

@@ -3,6 +3,7 @@
 //! Pure arithmetic. A number that cannot be had is [`Missing`] with the reason; it is never zero.
 
 mod cache;
+mod capacity;
 mod cloud;
 mod endpoint;
 mod engine;
@@ -183,6 +184,7 @@ pub fn registry() -> impl Iterator<Item = &'static Signal> {
         queue::SIGNALS,
         traffic::SIGNALS,
         cache::SIGNALS,
+        capacity::SIGNALS,
         endpoint::SIGNALS,
         engine::SIGNALS,
         host::SIGNALS,

@@ -3,7 +3,7 @@
 use diagnose::{
     evidence::{SourceState, SourceStatus, Target},
     report::*,
-    runbook::{Action, Fix, Risk, Severity},
+    runbook::{Action, Risk, Severity},
     unit::Unit,
 };
 
@@ -52,6 +52,8 @@ fn cause(id: &str, family: &str, title: &str, status: Status, probability: f64) 
         consequence_of: None,
         track_record: None,
         fixes: vec![],
+        not_advised: vec![],
+        replicas: None,
     }
 }
 

@@ -4,14 +4,14 @@ use crate::{
     report::{AnswerWord, CauseFound, Evidenced, Gap, Status},
     runbook::{
         Cause, Check, Item, Tally, TrackRecord,
-        expr::{Answer, Truth, signal_of},
+        expr::{Answer, Program, Truth, signal_of},
         rank::{Answers, Outcome, Ranked},
     },
     signals,
     unit::Unit,
 };
 
-use super::{Case, facts};
+use super::{Case, advice, facts};
 
 /// The causes of the report, in its order.
 pub(super) fn found(case: &Case<'_>, answers: &Answers, ranked: &[Ranked<'_>]) -> Vec<CauseFound> {
@@ -30,6 +30,7 @@ fn cause(
     supported: &[&str],
 ) -> CauseFound {
     let cause = ranked.cause;
+    let is_supported = ranked.outcome == Outcome::Supported;
     CauseFound {
         id: cause.id.value.clone(),
         family: cause.family.clone(),
@@ -54,7 +55,9 @@ fn cause(
             .collect(),
         consequence_of: ranked.consequence_of.map(Into::into),
         track_record: case.library.track_record.get(&cause.id.value).map(told),
-        fixes: cause.fixes.clone(),
+        fixes: advice::fixes(case, cause),
+        not_advised: if is_supported { advice::not_advised(case, cause) } else { Vec::new() },
+        replicas: is_supported.then(|| advice::replicas(case, &cause.replicas)),
     }
 }
 
@@ -162,12 +165,15 @@ fn sentence(case: &Case<'_>, check: &Check, answer: &Answer, text: &str) -> Evid
 
 /// The values an answer rests on, or what is missing.
 pub(super) fn because(case: &Case<'_>, check: &Check, answer: &Answer) -> String {
+    let program = case.library.programs.get(&check.id.value);
+    program.map_or_else(String::new, |program| values(case, program, answer))
+}
+
+/// The values that the answer to a condition rests on, or what is missing.
+pub(super) fn values(case: &Case<'_>, program: &Program, answer: &Answer) -> String {
     if let Truth::Unknown(why) = &answer.truth {
         return reasons(why);
     }
-    let Some(program) = case.library.programs.get(&check.id.value) else {
-        return String::new();
-    };
     let mut parts: Vec<String> = Vec::new();
     for variable in program.variables() {
         let text = value_text(case, variable);

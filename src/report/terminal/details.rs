@@ -106,6 +106,13 @@ fn cause(cause: &CauseFound, columns: usize) -> Vec<Line> {
     if cause.status == crate::report::Status::Supported {
         lines.extend(fixes(cause, columns));
     }
+    for rejected in &cause.not_advised {
+        let text = words::fact(&rejected.text, &rejected.because);
+        lines.extend(labelled("  not", &text, Tone::Plain, columns));
+    }
+    if let Some(replicas) = &cause.replicas {
+        lines.extend(labelled("  scaling", &words::replicas(replicas), Tone::Plain, columns));
+    }
     lines
 }
 

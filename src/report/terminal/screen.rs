@@ -18,6 +18,7 @@ pub(super) fn blocks(report: &Report, style: &Style) -> Vec<Block> {
             blocks.extend(page.seen());
             blocks.extend(page.why(cause));
             blocks.extend(page.what_to_do(cause));
+            blocks.extend(page.replicas(cause));
         }
         (_, None) => {
             blocks.extend(page.seen());
@@ -244,6 +245,12 @@ impl Page<'_> {
         blocks.push(self.cuttable(17, 1, "Risk", &risk));
         blocks.push(self.cuttable(17, 1, "Undo", &clean(&fix.undo)));
         blocks
+    }
+
+    /// The question that is asked next.
+    fn replicas(&self, cause: &CauseFound) -> Option<Block> {
+        let told = words::replicas(cause.replicas.as_ref()?);
+        Some(self.cuttable(7, 1, "Replicas", &told))
     }
 
     /// A command is shown whole or not at all: half a command is dangerous.

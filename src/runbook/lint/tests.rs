@@ -20,6 +20,7 @@ const CAUSES: &str = "\
   title: Too much
   claim: Too much arrives.
   severity: warning
+  replicas: {help: yes, why: each takes its share}
   decisive: [{check: busy, weight: decisive}]
   leads_to: [too-much]
   fixes: [{action: observe, text: Wait., risk: safe, effect: None., undo: None.}]
