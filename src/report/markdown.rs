@@ -235,12 +235,16 @@ fn per_model(report: &Report) -> Vec<String> {
 }
 
 fn symptom(symptom: &SymptomFound) -> String {
-    format!(
+    let readings = symptom.readings.iter().map(|reading| {
+        format!("  - {}: {}\n", words::answer(reading.answer), text(&words::reading(reading)))
+    });
+    let head = format!(
         "- {} ({}, {})\n",
         text(&symptom.statement),
         code(&symptom.signal),
         words::severity(symptom.severity)
-    )
+    );
+    readings.fold(head, |page, line| page + &line)
 }
 
 fn path(report: &Report) -> Vec<String> {

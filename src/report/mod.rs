@@ -188,6 +188,24 @@ pub struct SymptomFound {
     pub severity: Severity,
     /// One sentence.
     pub statement: String,
+    /// What it may mean, where the symptom alone does not say: every reading with its answer.
+    #[serde(default)]
+    pub readings: Vec<SymptomReading>,
+}
+
+/// One thing that a symptom may mean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SymptomReading {
+    /// Stable id.
+    pub id: String,
+    /// Whether it is this. Several may be.
+    pub answer: AnswerWord,
+    /// What it means where the answer is yes, one sentence.
+    pub text: String,
+    /// The values the answer rests on, or what is missing.
+    pub because: String,
+    /// Causes that may be behind it; none where it is no incident.
+    pub causes: Vec<String>,
 }
 
 /// What became of a cause.

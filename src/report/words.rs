@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     AnswerWord, CauseFound, Fix, Impact, Number, ReplicaCount, Replicas, Report, Status,
-    SymptomFound, Verdict,
+    SymptomFound, SymptomReading, Verdict,
     text::{clean, sentence, shorten_end, shorten_middle, width},
 };
 use crate::{
@@ -334,6 +334,32 @@ pub fn symptoms(report: &Report) -> Vec<&SymptomFound> {
     let mut symptoms: Vec<&SymptomFound> = report.symptoms.iter().collect();
     symptoms.sort_by_key(|symptom| std::cmp::Reverse(symptom.severity));
     symptoms
+}
+
+/// What a symptom means, where it may mean several things: its statement and each reading that
+/// holds.
+pub fn meaning(symptom: &SymptomFound) -> Option<String> {
+    if symptom.readings.is_empty() {
+        return None;
+    }
+    let holds = symptom.readings.iter().filter(|reading| reading.answer == AnswerWord::Yes);
+    let told: Vec<String> = holds.map(|reading| fact(&reading.text, &reading.because)).collect();
+    let none =
+        || format!("None of the {} things that this may mean is seen.", symptom.readings.len());
+    let told = if told.is_empty() { none() } else { told.join(" ") };
+    Some(format!("{} {told}", sentence(&clean(&symptom.statement))))
+}
+
+/// One reading of a symptom behind its answer: what it means is said only where it holds.
+pub fn reading(reading: &SymptomReading) -> String {
+    if reading.answer != AnswerWord::Yes {
+        return fact(&reading.id, &reading.because);
+    }
+    let causes = match reading.causes.is_empty() {
+        true => String::new(),
+        false => format!(" Behind it may be {}.", clean(&reading.causes.join(", "))),
+    };
+    fact(&format!("{}: {}", reading.id, reading.text), &reading.because) + &causes
 }
 
 /// Everything that could not be looked at: what the first cause lacks comes first.

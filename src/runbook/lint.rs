@@ -211,6 +211,10 @@ impl<'a> Linter<'a> {
         if let Some(critical) = &symptom.critical {
             self.condition(place, critical);
         }
+        for meaning in &symptom.readings {
+            self.condition(place, &meaning.when);
+            meaning.causes.iter().for_each(|cause| self.known_cause(place, cause));
+        }
         for word in placeholders(&symptom.statement) {
             let span = place.find(&format!("{{{word}}}"));
             if !PLACEHOLDERS.contains(&word) {

@@ -93,6 +93,27 @@ pub struct Symptom {
     /// One sentence for the report; `{now}`, `{baseline}`, `{era}` (before, or
     /// since start), `{change}` and `{threshold}` are filled in.
     pub statement: String,
+    /// What the symptom may mean, where it alone does not say.
+    #[serde(default)]
+    pub readings: Vec<Meaning>,
+}
+
+/// One thing that a symptom may mean. Several may hold at once.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Meaning {
+    /// Stable id.
+    #[schemars(with = "String")]
+    pub id: Spanned<String>,
+    /// CEL over signals: it is this where the condition holds.
+    #[schemars(with = "String")]
+    pub when: Spanned<String>,
+    /// One sentence for the report, said where it holds.
+    pub text: String,
+    /// Causes that may be behind it; none where it is no incident.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub causes: Vec<Spanned<String>>,
 }
 
 /// A number, or the name of a policy entry that holds it.

@@ -275,3 +275,163 @@ fn fit_beside(cache: f64, shared: f64, length: f64) -> f64 {
     }
     ((cache - shared).max(0.0) / (length - shared)).floor()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        evidence::{Evidence, Fact, Span},
+        signals,
+    };
+
+    type Sample = (&'static str, &'static [(&'static str, &'static str)], f64);
+
+    /// Pages a minute apart.
+    fn evidence(pages: &[Vec<Sample>], facts: &[(&str, &str)]) -> Evidence {
+        let mut evidence = Evidence::default();
+        for (index, page) in pages.iter().enumerate() {
+            let at = index as f64 * 60.0;
+            evidence.series.begin_page(at);
+            for (name, labels, value) in page {
+                let owned = |(key, text): &(&str, &str)| ((*key).into(), (*text).into());
+                evidence.series.record(&format!("{name}{labels:?}"), at, *value, || {
+                    ((*name).into(), labels.iter().map(owned).collect())
+                });
+            }
+        }
+        for (name, value) in facts {
+            let fact = Fact { value: (*value).into(), source: "a test".into() };
+            evidence.facts.insert((*name).into(), fact);
+        }
+        evidence
+    }
+
+    fn read(signal: &str, evidence: &Evidence) -> Value {
+        let Derive::Span(derive) = signals::find(signal).unwrap().derive else {
+            panic!("{signal} compares two spans")
+        };
+        derive(&Frame::new(evidence, Span { from: 0.0, to: 1e9 }))
+    }
+
+    fn queue(waiting: f64, running: f64, finished: f64) -> Vec<Sample> {
+        vec![
+            ("vllm:num_requests_waiting", &[("engine", "0")], waiting),
+            ("vllm:num_requests_running", &[("engine", "0")], running),
+            ("vllm:request_success_total", &[], finished),
+        ]
+    }
+
+    #[test]
+    fn what_a_server_can_do_is_counted_only_while_requests_wait() {
+        let pages = [queue(0.0, 1.0, 0.0), queue(5.0, 8.0, 30.0), queue(65.0, 8.0, 150.0)];
+        let seen = evidence(&pages, &[]);
+        assert_eq!(read("ceiling_finishes_requests_per_second", &seen).unwrap().point, 2.0);
+        // 150 finished and 72 came to run or wait in two minutes: 1.85 a second against 2.
+        let load = read("offered_load_factor", &seen).unwrap();
+        assert!((load.point - 222.0 / 120.0 / 2.0).abs() < 1e-9, "{load:?}");
+        assert!(load.lo < load.point && load.point < load.hi);
+    }
+
+    #[test]
+    fn a_server_with_room_or_without_finishes_does_not_show_what_it_can_do() {
+        let why = |pages: &[Vec<Sample>]| {
+            read("offered_load_factor", &evidence(pages, &[])).unwrap_err().why
+        };
+        let calm = why(&[queue(0.0, 1.0, 0.0), queue(0.0, 2.0, 90.0)]);
+        assert!(calm.contains("not at its ceiling"), "{calm}");
+        let stuck = why(&[queue(9.0, 1.0, 7.0), queue(9.0, 1.0, 7.0)]);
+        assert!(stuck.contains("none finishes"), "{stuck}");
+    }
+
+    fn cache() -> Sample {
+        ("vllm:cache_config_info", &[], 1.0)
+    }
+
+    #[test]
+    fn blocks_are_summed_over_engines_and_shared_out_again() {
+        let facts = [("num_gpu_blocks", "400"), ("block_size", "16")];
+        let one = evidence(&[vec![cache()]], &facts);
+        assert_eq!(read("kv_cache_size_tokens", &one).unwrap().point, 6400.0);
+        let running: [Sample; 2] = [
+            ("vllm:num_requests_running", &[("engine", "0")], 1.0),
+            ("vllm:num_requests_running", &[("engine", "1")], 1.0),
+        ];
+        let two = evidence(&[[&[cache()][..], &running].concat()], &facts);
+        assert_eq!(read("kv_cache_size_tokens", &two).unwrap().point, 3200.0);
+    }
+
+    #[test]
+    fn a_cache_whose_layers_keep_different_tokens_has_no_size() {
+        let facts = [("num_gpu_blocks", "400"), ("block_size", "16"), ("sliding_window", "4096")];
+        let missing = read("kv_cache_size_tokens", &evidence(&[vec![cache()]], &facts));
+        assert!(missing.unwrap_err().why.contains("sliding_window"));
+        assert!(read("kv_cache_size_tokens", &evidence(&[queue(0.0, 0.0, 0.0)], &[])).is_err());
+    }
+
+    #[test]
+    fn what_is_shared_is_stored_once() {
+        // 3072 tokens; sequences of 1694, of which 1151 are one prefix: (3072 - 1151) / 543.
+        assert_eq!((fit(3072.0, 1694.0), fit_beside(3072.0, 1151.0, 1694.0)), (1.0, 3.0));
+        assert_eq!(fit_beside(3072.0, 1700.0, 1694.0), f64::INFINITY);
+        // The engine starts only where the longest sequence fits.
+        assert_eq!(fit(3072.0, f64::INFINITY), 1.0);
+    }
+
+    /// Cumulative counts at 10, 100, 1000 and without bound.
+    fn buckets(values: &[f64]) -> [f64; 4] {
+        [10.0, 100.0, 1000.0, f64::INFINITY]
+            .map(|bound| values.iter().filter(|value| **value <= bound).count() as f64)
+    }
+
+    fn sequences(prompts: &[f64], answers: &[f64]) -> Vec<Sample> {
+        type Labels = &'static [(&'static str, &'static str)];
+        const BOUNDS: [Labels; 4] =
+            [&[("le", "10")], &[("le", "100")], &[("le", "1000")], &[("le", "+Inf")]];
+        let histogram = |names: [&'static str; 3], values: &[f64]| {
+            let mut out: Vec<Sample> =
+                BOUNDS.iter().zip(buckets(values)).map(|(le, n)| (names[0], *le, n)).collect();
+            out.push((names[1], &[], values.len() as f64));
+            out.push((names[2], &[], values.iter().sum()));
+            out
+        };
+        let prompt = [
+            "vllm:request_prompt_tokens_bucket",
+            "vllm:request_prompt_tokens_count",
+            "vllm:request_prompt_tokens_sum",
+        ];
+        let answer = [
+            "vllm:request_generation_tokens_bucket",
+            "vllm:request_generation_tokens_count",
+            "vllm:request_generation_tokens_sum",
+        ];
+        [histogram(prompt, prompts), histogram(answer, answers)].concat()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_true_length_lies_between_the_bounds(
+            both in proptest::collection::vec((1.0..2000.0_f64, 1.0..2000.0_f64), 1..60),
+        ) {
+            let (prompts, answers): (Vec<f64>, Vec<f64>) = both.iter().copied().unzip();
+            let pages = [sequences(&[], &[]), sequences(&prompts, &answers)];
+            let mut sums: Vec<f64> = both.iter().map(|(prompt, answer)| prompt + answer).collect();
+            sums.sort_by(f64::total_cmp);
+            for (signal, q) in [("sequence_p50_tokens", 0.5), ("sequence_p95_tokens", 0.95)] {
+                let bounds = read(signal, &evidence(&pages, &[])).unwrap();
+                let truth = sums[((q * sums.len() as f64).ceil() as usize).max(1) - 1];
+                proptest::prop_assert!(bounds.lo <= truth && truth <= bounds.hi, "{bounds:?} {truth}");
+            }
+            let mean = read("sequence_mean_tokens", &evidence(&pages, &[])).unwrap().point;
+            let truth = sums.iter().sum::<f64>() / sums.len() as f64;
+            proptest::prop_assert!((mean - truth).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn no_sequence_is_longer_than_the_server_accepts() {
+        let pages = [sequences(&[], &[]), sequences(&[1500.0], &[50.0])];
+        let bounds = read("sequence_p95_tokens", &evidence(&pages, &[("max_model_len", "2048")]));
+        let bounds = bounds.unwrap();
+        assert_eq!((bounds.lo, bounds.hi), (1010.0, 2048.0));
+    }
+}

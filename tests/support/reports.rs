@@ -32,6 +32,7 @@ fn symptom(signal: &str, severity: Severity, statement: &str) -> SymptomFound {
         threshold: Some(2.0),
         severity,
         statement: statement.into(),
+        readings: vec![],
     }
 }
 

@@ -73,7 +73,13 @@ fn symptoms(report: &Report, columns: usize) -> Vec<Line> {
         values.extend(symptom.threshold.map(|at| format!("threshold {}", symptom.unit.show(at))));
         (words::severity(symptom.severity), format!("{text} ({})", values.join(", ")))
     });
-    texts.flat_map(|(label, text)| labelled(label, &text, Tone::Plain, columns)).collect()
+    let mut lines: Vec<Line> =
+        texts.flat_map(|(label, text)| labelled(label, &text, Tone::Plain, columns)).collect();
+    for reading in report.symptoms.iter().flat_map(|symptom| &symptom.readings) {
+        let label = format!("  {}", words::answer(reading.answer));
+        lines.extend(labelled(&label, &words::reading(reading), Tone::Plain, columns));
+    }
+    lines
 }
 
 fn causes(report: &Report, columns: usize) -> Vec<Line> {

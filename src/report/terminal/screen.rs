@@ -145,8 +145,15 @@ impl Page<'_> {
             let text = sentence(&clean(&first.statement)) + &more;
             blocks.push(self.cuttable(11, 1, "Symptom", &text));
         }
+        blocks.extend(self.meanings());
         blocks.extend(self.onset());
         blocks
+    }
+
+    /// What a symptom with several readings means here.
+    pub(super) fn meanings(&self) -> impl Iterator<Item = Block> {
+        let symptoms = self.report.symptoms.iter().filter_map(words::meaning);
+        symptoms.map(|text| self.cuttable(16, 2, "Note", &text))
     }
 
     /// When it began, and the last thing that happened before.
@@ -250,7 +257,7 @@ impl Page<'_> {
     /// The question that is asked next.
     fn replicas(&self, cause: &CauseFound) -> Option<Block> {
         let told = words::replicas(cause.replicas.as_ref()?);
-        Some(self.cuttable(7, 1, "Replicas", &told))
+        Some(self.cuttable(18, 2, "Replicas", &told))
     }
 
     /// A command is shown whole or not at all: half a command is dangerous.

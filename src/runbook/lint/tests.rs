@@ -139,6 +139,26 @@ fn causes() {
 }
 
 #[test]
+fn advice() {
+    expect("why: each takes its share", "why: ''", &["`replicas` needs a `why`"]);
+    expect("text: Wait.", "text: 'Now {running_request|none}.'", &["unknown signal"]);
+    expect("text: Wait.", "text: 'Now {running_requests}.'", &["may be missing", "|words}"]);
+    expect("text: Wait.", "text: Wait., otherwise: Not.", &["without `when` is never said"]);
+    expect("text: Wait.", "text: Wait., when: runing_requests > 1.0", &["unknown signal"]);
+    let asked = "text: 'Now {running_requests}.', when: running_requests > 1.0";
+    assert_eq!(shown("text: Wait.", asked), "");
+}
+
+#[test]
+fn what_a_symptom_may_mean() {
+    let readings = |reading: &str| format!("{{threshold}}.\n    readings: [{reading}]");
+    let unknown = readings("{id: a, when: runing_requests > 1.0, text: T.}");
+    expect("{threshold}.", &unknown, &["unknown signal `runing_requests`"]);
+    let cause = readings("{id: a, when: running_requests > 1.0, text: T., causes: [to-much]}");
+    expect("{threshold}.", &cause, &["unknown cause `to-much`"]);
+}
+
+#[test]
 fn trees() {
     expect("goto: two", "goto: tow", &["unknown step `tow`", "`two`?", "no answer leads to"]);
     expect("goto: two", "done: End.", &["no answer leads to the step `two`"]);
