@@ -3,7 +3,7 @@
 use diagnose::{
     evidence::{SourceState, SourceStatus, Target},
     report::*,
-    runbook::{Action, Risk, Severity},
+    runbook::{Action, Help, Risk, Severity},
     unit::Unit,
 };
 
@@ -373,6 +373,16 @@ pub fn overloaded() -> Report {
         effect: "waiting requests return to 0 within 6 minutes, once the replica is warm".into(),
         undo: "kubectl scale deployment/vllm-llama --replicas=2".into(),
     }];
+    root.not_advised = vec![NotAdvised {
+        text: "More slots are not advised: the KV cache is full".into(),
+        because: "kv_cache_usage_max_ratio 99 %".into(),
+    }];
+    root.replicas = Some(Replicas {
+        helps: Help::Yes,
+        how_many: Some(ReplicaCount { lo: 3, hi: 4 }),
+        arithmetic: Some("11.2 requests/s arrive, and one replica finishes 3.5".into()),
+        why: "each replica takes its share of the arrivals".into(),
+    });
     let mut kv = cause(
         "kv-working-set-too-large",
         "memory",
