@@ -46,7 +46,9 @@ fn overload_says_how_many_replicas_it_takes() {
         assert!(arithmetic.contains(number), "{arithmetic}");
     }
     let screen = sweep("load-exceeds-capacity", &[]);
-    screen.assert_says("Replicas  3 to 4 more would help: 20.2 requests/s arrive");
+    screen.assert_says(
+        "Replicas  3 to 4 more would help: 20.2 requests/s come, one does 6.03 at most.\n",
+    );
     assert!(screen.stdout.lines().count() <= 25);
 }
 

@@ -129,6 +129,9 @@ fn of_check(check: &Check, library: &Library) -> String {
     if let Some(symptom) = &check.symptom {
         let severity = word(&symptom.severity);
         page.field("symptom", &format!("{} ({severity})", symptom.signal.value));
+        for meaning in &symptom.readings {
+            page.field("may mean", &format!("{}: {}", meaning.id.value, meaning.when.value));
+        }
     }
     let causes =
         library.causes.values().filter(|cause| items(cause).any(|item| item.check.value == id));

@@ -90,6 +90,12 @@ pub fn replicas(replicas: &Replicas) -> String {
     }
 }
 
+/// The same up to its first semicolon, for a page without room.
+pub fn replicas_in_short(replicas: &Replicas) -> String {
+    let told = self::replicas(replicas);
+    told.split_once("; ").map_or(told.clone(), |(first, _)| sentence(first))
+}
+
 fn replica_count(count: ReplicaCount) -> String {
     if count.lo == count.hi {
         count.lo.to_string()

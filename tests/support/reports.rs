@@ -380,7 +380,7 @@ pub fn overloaded() -> Report {
     root.replicas = Some(Replicas {
         helps: Help::Yes,
         how_many: Some(ReplicaCount { lo: 3, hi: 4 }),
-        arithmetic: Some("11.2 requests/s arrive, and one replica finishes 3.5".into()),
+        arithmetic: Some("11.2 requests/s come, one does 3.5 at most; that takes 4.1".into()),
         why: "each replica takes its share of the arrivals".into(),
     });
     let mut kv = cause(

@@ -107,8 +107,7 @@ fn needed(case: &Case<'_>) -> Result<(ReplicaCount, String), Missing> {
     let done = value("ceiling_finishes_requests_per_second")?.point;
     let full = value("policy_replica_utilisation_ratio")?.point.clamp(0.01, 1.0);
     let arithmetic = format!(
-        "{} arrive, and one replica finishes {} at its ceiling; planned at {}, that takes {} in \
-         place of each one",
+        "{} come, one does {} at most; planned at {}, that takes {} in place of each one",
         Unit::RequestsPerSecond.show(arrive),
         Unit::Count.show(done),
         Unit::Ratio.show(full),

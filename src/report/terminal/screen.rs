@@ -215,7 +215,7 @@ impl Page<'_> {
             })
             .take(3)
             .collect();
-        Block { rank: 13, keep: 1, lines }
+        Block { rank: 9, keep: 1, lines }
     }
 
     /// What is at work besides.
@@ -256,8 +256,8 @@ impl Page<'_> {
 
     /// The question that is asked next.
     fn replicas(&self, cause: &CauseFound) -> Option<Block> {
-        let told = words::replicas(cause.replicas.as_ref()?);
-        Some(self.cuttable(18, 2, "Replicas", &told))
+        let told = words::replicas_in_short(cause.replicas.as_ref()?);
+        Some(self.cuttable(18, 1, "Replicas", &told))
     }
 
     /// A command is shown whole or not at all: half a command is dangerous.
