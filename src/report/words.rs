@@ -79,8 +79,10 @@ pub fn replicas(replicas: &Replicas) -> String {
     let why = sentence(&clean(&replicas.why));
     let arithmetic = sentence(&clean(replicas.arithmetic.as_deref().unwrap_or_default()));
     let count = replicas.how_many.map(replica_count);
+    let enough = replicas.how_many.is_some_and(|count| count.hi == 0);
     match (replicas.helps, count) {
         (Help::No, _) => format!("More would not help: {why}"),
+        (_, Some(_)) if enough => format!("At this rate no more are needed: {arithmetic}"),
         (Help::Yes, Some(count)) => format!("{count} more would help: {arithmetic}"),
         (Help::Yes, None) => format!("More would help: {why} How many is not known: {arithmetic}"),
         (Help::Partly, Some(count)) => {
@@ -401,6 +403,38 @@ mod tests {
         let part = Number::Interval { lo: 412.0, hi: None };
         assert_eq!(share_of_requests(part, 1240.0), "at least 412 of 1,240 requests");
         assert_eq!(share_of_requests(Number::Point(0.0), 1.0), "0 of 1 request");
+    }
+
+    #[test]
+    fn the_answer_on_replicas_begins_with_what_to_do() {
+        let told = |helps, how_many: Option<(u64, u64)>, arithmetic: &str| {
+            self::replicas(&Replicas {
+                helps,
+                how_many: how_many.map(|(lo, hi)| ReplicaCount { lo, hi }),
+                arithmetic: Some(arithmetic.into()),
+                why: "each takes its share; so it is".into(),
+            })
+        };
+        let sums = "3 come, one does 2; that takes 2";
+        assert_eq!(
+            told(Help::Yes, Some((1, 1)), sums),
+            "1 more would help: 3 come, one does 2; that takes 2."
+        );
+        assert_eq!(
+            told(Help::Yes, Some((0, 0)), sums),
+            "At this rate no more are needed: 3 come, one does 2; that takes 2."
+        );
+        assert_eq!(
+            told(Help::Yes, None, "no two pages"),
+            "More would help: each takes its share; so it is. How many is not known: no two pages."
+        );
+        assert!(
+            told(Help::Partly, Some((1, 2)), sums).starts_with("1 to 2 more would help in part")
+        );
+        assert_eq!(
+            told(Help::No, None, ""),
+            "More would not help: each takes its share; so it is."
+        );
     }
 
     #[test]
