@@ -126,6 +126,7 @@ mod tests {
             threshold: None,
             severity,
             statement: String::new(),
+            readings: vec![],
         };
         Report {
             schema_version: 1,

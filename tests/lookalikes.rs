@@ -37,7 +37,13 @@ fn sweep(library: &Library) -> Runbook {
 /// What is wrong with the causes of these readings, if anything.
 fn judged(library: &Library, given: &BTreeMap<String, f64>, cause: &str) -> Option<String> {
     let expect = Expect { cause: Some(cause.into()), ..Expect::default() };
-    let test = Test { name: String::new(), given: given.clone(), expect };
+    let test = Test {
+        name: String::new(),
+        version: None,
+        version_before: None,
+        given: given.clone(),
+        expect,
+    };
     trial::run(library, &sweep(library), &test)
 }
 

@@ -133,6 +133,9 @@ fn of_check(check: &Check, library: &Library) -> String {
     if let Some(symptom) = &check.symptom {
         let severity = word(&symptom.severity);
         page.field("symptom", &format!("{} ({severity})", symptom.signal.value));
+        for meaning in &symptom.readings {
+            page.field("may mean", &format!("{}: {}", meaning.id.value, meaning.when.value));
+        }
     }
     let causes =
         library.causes.values().filter(|cause| items(cause).any(|item| item.check.value == id));
@@ -153,6 +156,7 @@ fn of_cause(cause: &Cause, library: &Library) -> String {
     page.text("  ", &cause.claim).gap();
     page.field("family", &cause.family)
         .field("severity", &word(&cause.severity))
+        .field("replicas", &format!("{}, {}", word(&cause.replicas.help), cause.replicas.why))
         .field("leads to", &ids(cause.leads_to.iter().map(|cause| &cause.value)));
     if let Some(check) = &cause.decided_by {
         page.field("decided by", &question(&check.value, library));
@@ -195,6 +199,7 @@ fn of_fix(page: &mut Page, fix: &Fix) {
     let text = fix.text.replace('{', "<").replace('}', ">");
     page.text("  - ", &format!("{text} [{}]", format!("{:?}", fix.risk).to_lowercase()));
     for (key, value) in [
+        ("when", fix.when.as_ref().map_or("", |when| &*when.value)),
         ("command", fix.command.as_deref().unwrap_or("")),
         ("effect", &*fix.effect),
         ("undo", &*fix.undo),

@@ -1,5 +1,6 @@
 //! From answers to the report: findings, coverage, verdict.
 
+mod advice;
 mod causes;
 mod coverage;
 mod facts;

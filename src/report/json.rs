@@ -19,10 +19,6 @@ pub fn schema() -> String {
     let mut schema = schemars::schema_for!(Report);
     schema.insert("$id".into(), "urn:diagnose:report-v1".into());
     schema.insert("title".into(), "diagnose report, version 1".into());
-    // Readers of version 1 must accept what a later tool adds, also inside a fix.
-    if let Some(fix) = schema.pointer_mut("/$defs/Fix").and_then(|fix| fix.as_object_mut()) {
-        fix.remove("additionalProperties");
-    }
     serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
 }
 

@@ -190,6 +190,13 @@ fn evidence(cause: &CauseFound) -> Vec<String> {
     blocks.extend(
         cause.track_record.iter().map(|kept| format!("- **Track record**: {}\n", text(kept))),
     );
+    blocks.extend(cause.not_advised.iter().map(|rejected| {
+        let told = words::fact(&rejected.text, &rejected.because);
+        format!("- **Not advised**: {}\n", text(&told))
+    }));
+    blocks.extend(cause.replicas.iter().map(|replicas| {
+        format!("- **Would more replicas help?** {}\n", text(&words::replicas(replicas)))
+    }));
     blocks
 }
 
@@ -228,12 +235,16 @@ fn per_model(report: &Report) -> Vec<String> {
 }
 
 fn symptom(symptom: &SymptomFound) -> String {
-    format!(
+    let readings = symptom.readings.iter().map(|reading| {
+        format!("  - {}: {}\n", words::answer(reading.answer), text(&words::reading(reading)))
+    });
+    let head = format!(
         "- {} ({}, {})\n",
         text(&symptom.statement),
         code(&symptom.signal),
         words::severity(symptom.severity)
-    )
+    );
+    readings.fold(head, |page, line| page + &line)
 }
 
 fn path(report: &Report) -> Vec<String> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     evidence::{SourceStatus, Target},
-    runbook::{Fix, Severity},
+    runbook::{Action, Help, Risk, Severity},
     unit::Unit,
 };
 
@@ -188,6 +188,24 @@ pub struct SymptomFound {
     pub severity: Severity,
     /// One sentence.
     pub statement: String,
+    /// What it may mean, where the symptom alone does not say: every reading with its answer.
+    #[serde(default)]
+    pub readings: Vec<SymptomReading>,
+}
+
+/// One thing that a symptom may mean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SymptomReading {
+    /// Stable id.
+    pub id: String,
+    /// Whether it is this. Several may be.
+    pub answer: AnswerWord,
+    /// What it means where the answer is yes, one sentence.
+    pub text: String,
+    /// The values the answer rests on, or what is missing.
+    pub because: String,
+    /// Causes that may be behind it; none where it is no incident.
+    pub causes: Vec<String>,
 }
 
 /// What became of a cause.
@@ -238,6 +256,62 @@ pub struct CauseFound {
     pub track_record: Option<String>,
     /// What to do, safest first.
     pub fixes: Vec<Fix>,
+    /// What is not advised, because the numbers do not show it to be safe or of use. Supported
+    /// causes only.
+    #[serde(default)]
+    pub not_advised: Vec<NotAdvised>,
+    /// Whether more replicas would help. Supported causes only.
+    #[serde(default)]
+    pub replicas: Option<Replicas>,
+}
+
+/// Something to do about a cause.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Fix {
+    /// Kind of action, from a closed set that tools may read.
+    pub action: Action,
+    /// What to do, one sentence.
+    pub text: String,
+    /// The exact command or setting, where there is one.
+    pub command: Option<String>,
+    /// What it may cost.
+    pub risk: Risk,
+    /// What to expect.
+    pub effect: String,
+    /// How to take it back.
+    pub undo: String,
+}
+
+/// A change that is not advised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NotAdvised {
+    /// What is not advised and why not, one sentence.
+    pub text: String,
+    /// The values it rests on, or what is missing.
+    pub because: String,
+}
+
+/// Whether more replicas would help against a cause.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Replicas {
+    /// The answer.
+    pub helps: Help,
+    /// How many more, for each server like the one diagnosed; null where the answer is no or the
+    /// numbers do not tell.
+    pub how_many: Option<ReplicaCount>,
+    /// The numbers behind `how_many`, or why they do not tell; null where the answer is no.
+    pub arithmetic: Option<String>,
+    /// Why, one sentence.
+    pub why: String,
+}
+
+/// A number of replicas, as an interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReplicaCount {
+    /// At least.
+    pub lo: u64,
+    /// At most.
+    pub hi: u64,
 }
 
 /// A sentence with the check and the value it rests on.

@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 
 use super::{
-    AnswerWord, CauseFound, Impact, Number, Report, Status, SymptomFound, Verdict,
+    AnswerWord, CauseFound, Fix, Impact, Number, ReplicaCount, Replicas, Report, Status,
+    SymptomFound, SymptomReading, Verdict,
     text::{clean, sentence, shorten_end, shorten_middle, width},
 };
 use crate::{
     evidence::SourceState,
-    runbook::{Fix, Risk, Severity},
+    runbook::{Help, Risk, Severity},
     unit::{Unit, significant},
 };
 
@@ -70,6 +71,38 @@ pub fn risk(fix: &Fix) -> &'static str {
         Risk::Restart => "the server restarts",
         Risk::Capacity => "less is served meanwhile, or more is paid",
         Risk::Data => "state may be lost",
+    }
+}
+
+/// Whether more replicas would help: the number first, then what it rests on.
+pub fn replicas(replicas: &Replicas) -> String {
+    let why = sentence(&clean(&replicas.why));
+    let arithmetic = sentence(&clean(replicas.arithmetic.as_deref().unwrap_or_default()));
+    let count = replicas.how_many.map(replica_count);
+    let enough = replicas.how_many.is_some_and(|count| count.hi == 0);
+    match (replicas.helps, count) {
+        (Help::No, _) => format!("More would not help: {why}"),
+        (_, Some(_)) if enough => format!("At this rate no more are needed: {arithmetic}"),
+        (Help::Yes, Some(count)) => format!("{count} more would help: {arithmetic}"),
+        (Help::Yes, None) => format!("More would help: {why} How many is not known: {arithmetic}"),
+        (Help::Partly, Some(count)) => {
+            format!("{count} more would help in part: {why} {arithmetic}")
+        }
+        (Help::Partly, None) => format!("More would help in part: {why}"),
+    }
+}
+
+/// The same up to its first semicolon, for a page without room.
+pub fn replicas_in_short(replicas: &Replicas) -> String {
+    let told = self::replicas(replicas);
+    told.split_once("; ").map_or(told.clone(), |(first, _)| sentence(first))
+}
+
+fn replica_count(count: ReplicaCount) -> String {
+    if count.lo == count.hi {
+        count.lo.to_string()
+    } else {
+        format!("{} to {}", count.lo, count.hi)
     }
 }
 
@@ -311,6 +344,32 @@ pub fn symptoms(report: &Report) -> Vec<&SymptomFound> {
     symptoms
 }
 
+/// What a symptom means, where it may mean several things: its statement and each reading that
+/// holds.
+pub fn meaning(symptom: &SymptomFound) -> Option<String> {
+    if symptom.readings.is_empty() {
+        return None;
+    }
+    let holds = symptom.readings.iter().filter(|reading| reading.answer == AnswerWord::Yes);
+    let told: Vec<String> = holds.map(|reading| fact(&reading.text, &reading.because)).collect();
+    let none =
+        || format!("None of the {} things that this may mean is seen.", symptom.readings.len());
+    let told = if told.is_empty() { none() } else { told.join(" ") };
+    Some(format!("{} {told}", sentence(&clean(&symptom.statement))))
+}
+
+/// One reading of a symptom behind its answer: what it means is said only where it holds.
+pub fn reading(reading: &SymptomReading) -> String {
+    if reading.answer != AnswerWord::Yes {
+        return fact(&reading.id, &reading.because);
+    }
+    let causes = match reading.causes.is_empty() {
+        true => String::new(),
+        false => format!(" Behind it may be {}.", clean(&reading.causes.join(", "))),
+    };
+    fact(&format!("{}: {}", reading.id, reading.text), &reading.because) + &causes
+}
+
 /// Everything that could not be looked at: what the first cause lacks comes first.
 pub fn gaps(report: &Report) -> Vec<&super::Gap> {
     let of_top = top_cause(report).map_or(&[][..], |cause| &cause.missing);
@@ -344,6 +403,38 @@ mod tests {
         let part = Number::Interval { lo: 412.0, hi: None };
         assert_eq!(share_of_requests(part, 1240.0), "at least 412 of 1,240 requests");
         assert_eq!(share_of_requests(Number::Point(0.0), 1.0), "0 of 1 request");
+    }
+
+    #[test]
+    fn the_answer_on_replicas_begins_with_what_to_do() {
+        let told = |helps, how_many: Option<(u64, u64)>, arithmetic: &str| {
+            self::replicas(&Replicas {
+                helps,
+                how_many: how_many.map(|(lo, hi)| ReplicaCount { lo, hi }),
+                arithmetic: Some(arithmetic.into()),
+                why: "each takes its share; so it is".into(),
+            })
+        };
+        let sums = "3 come, one does 2; that takes 2";
+        assert_eq!(
+            told(Help::Yes, Some((1, 1)), sums),
+            "1 more would help: 3 come, one does 2; that takes 2."
+        );
+        assert_eq!(
+            told(Help::Yes, Some((0, 0)), sums),
+            "At this rate no more are needed: 3 come, one does 2; that takes 2."
+        );
+        assert_eq!(
+            told(Help::Yes, None, "no two pages"),
+            "More would help: each takes its share; so it is. How many is not known: no two pages."
+        );
+        assert!(
+            told(Help::Partly, Some((1, 2)), sums).starts_with("1 to 2 more would help in part")
+        );
+        assert_eq!(
+            told(Help::No, None, ""),
+            "More would not help: each takes its share; so it is."
+        );
     }
 
     #[test]

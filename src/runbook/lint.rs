@@ -1,6 +1,7 @@
 //! Mistakes in runbooks that no type can catch: names that lead nowhere, conditions that cannot be
 //! answered, trees that never end.
 
+mod advice;
 mod tree;
 
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
@@ -221,6 +222,10 @@ impl<'a> Linter<'a> {
         if let Some(critical) = &symptom.critical {
             self.condition(place, critical);
         }
+        for meaning in &symptom.readings {
+            self.condition(place, &meaning.when);
+            meaning.causes.iter().for_each(|cause| self.known_cause(place, cause));
+        }
         for word in placeholders(&symptom.statement) {
             let span = place.find(&format!("{{{word}}}"));
             if !PLACEHOLDERS.contains(&word) {
@@ -246,6 +251,7 @@ impl<'a> Linter<'a> {
                 "no fix: an engineer reads what is wrong and not what to do".into(),
             );
         }
+        self.advice(place, cause);
         for item in items(cause) {
             self.known_check(place, &item.check);
         }

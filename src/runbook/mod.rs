@@ -1,5 +1,6 @@
 //! Judgement as data: runbooks, checks, causes and policy, read from YAML.
 
+pub mod advice;
 pub mod expr;
 pub mod lint;
 pub mod load;
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
+pub use advice::{Action, Fix, Help, Replicas, Risk};
 pub use problem::{Problem, SourceFile};
 
 /// How bad a finding is.
@@ -94,6 +96,27 @@ pub struct Symptom {
     /// One sentence for the report; `{now}`, `{baseline}`, `{era}` (before, or
     /// since start), `{change}` and `{threshold}` are filled in.
     pub statement: String,
+    /// What the symptom may mean, where it alone does not say.
+    #[serde(default)]
+    pub readings: Vec<Meaning>,
+}
+
+/// One thing that a symptom may mean. Several may hold at once.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Meaning {
+    /// Stable id.
+    #[schemars(with = "String")]
+    pub id: Spanned<String>,
+    /// CEL over signals: it is this where the condition holds.
+    #[schemars(with = "String")]
+    pub when: Spanned<String>,
+    /// One sentence for the report, said where it holds.
+    pub text: String,
+    /// Causes that may be behind it; none where it is no incident.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub causes: Vec<Spanned<String>>,
 }
 
 /// A number, or the name of a policy entry that holds it.
@@ -156,6 +179,8 @@ pub struct Cause {
     pub claim: String,
     /// Severity when supported.
     pub severity: Severity,
+    /// Whether more replicas would help against it.
+    pub replicas: Replicas,
     /// All must be Yes. A No refutes; an Unknown makes the cause not examinable.
     #[serde(default)]
     pub requires: Vec<Item>,
@@ -215,58 +240,6 @@ pub struct Item {
 
 fn no_weight() -> Weight {
     Weight::None
-}
-
-/// Something to do about a cause.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Fix {
-    /// Kind of action, from a closed set that tools may read.
-    pub action: Action,
-    /// What to do, one sentence.
-    pub text: String,
-    /// The exact command or setting, where there is one.
-    #[serde(default)]
-    pub command: Option<String>,
-    /// What it may cost.
-    pub risk: Risk,
-    /// What to expect.
-    pub effect: String,
-    /// How to take it back.
-    pub undo: String,
-}
-
-/// Kinds of action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum Action {
-    Observe,
-    RollBackPrompt,
-    ChangePrompt,
-    LimitTraffic,
-    ScaleOut,
-    ChangeFlag,
-    RestartEngine,
-    RollBackRelease,
-    FixClient,
-    FixGateway,
-    FreeHost,
-    ReplaceHost,
-}
-
-/// What an action may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Risk {
-    /// Nothing is interrupted.
-    Safe,
-    /// The server restarts.
-    Restart,
-    /// Less is served meanwhile, or more is paid.
-    Capacity,
-    /// State may be lost.
-    Data,
 }
 
 /// One symptom's decision tree, as an engineer walks it.

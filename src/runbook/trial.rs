@@ -93,6 +93,7 @@ mod tests {
   title: T
   claim: C.
   severity: warning
+  replicas: {help: no, why: W}
   decisive: [{check: busy, weight: decisive}]
 ";
     const RUNBOOK: &str = "\

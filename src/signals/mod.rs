@@ -4,6 +4,7 @@
 
 mod adapters;
 mod cache;
+mod capacity;
 mod cloud;
 mod endpoint;
 mod engine;
@@ -188,6 +189,7 @@ pub fn registry() -> impl Iterator<Item = &'static Signal> {
         steps::SIGNALS,
         traffic::SIGNALS,
         cache::SIGNALS,
+        capacity::SIGNALS,
         endpoint::SIGNALS,
         engine::SIGNALS,
         host::SIGNALS,

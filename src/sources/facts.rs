@@ -70,6 +70,7 @@ pub(super) fn from_cache_config(set: &SeriesSet) -> BTreeMap<String, Fact> {
 pub(super) fn describe(evidence: &mut Evidence, meta: &Meta) {
     evidence.facts.extend(from_args(&meta.server_args));
     evidence.facts.extend(from_cache_config(&evidence.series));
+    evidence.facts.extend(max_model_len(evidence).map(|fact| ("max_model_len".to_string(), fact)));
     let told = evidence.probes.iter().rev().find_map(|round| {
         let body = round.paths.get("/version")?.body.as_deref()?;
         let json: serde_json::Value = serde_json::from_str(body).ok()?;
@@ -78,6 +79,17 @@ pub(super) fn describe(evidence: &mut Evidence, meta: &Meta) {
     evidence.target.version = told.or_else(|| meta.vllm_version.clone());
     evidence.target.name = meta.target.clone().unwrap_or_else(|| "a saved page".into());
     evidence.target.models = models(&evidence.series);
+}
+
+/// The longest sequence that the last answer of /v1/models names; adapters repeat their base's.
+fn max_model_len(evidence: &Evidence) -> Option<Fact> {
+    let answer = evidence.probes.iter().rev().find_map(|round| {
+        let body = round.paths.get("/v1/models")?.body.as_deref()?;
+        serde_json::from_str::<serde_json::Value>(body).ok()
+    })?;
+    let models = answer.get("data")?.as_array()?;
+    let longest = models.iter().filter_map(|model| model.get("max_model_len")?.as_u64()).max()?;
+    Some(Fact { value: longest.to_string(), source: "/v1/models".into() })
 }
 
 fn models(set: &SeriesSet) -> Vec<String> {

@@ -3,7 +3,7 @@
 use diagnose::{
     evidence::{SourceState, SourceStatus, Target},
     report::*,
-    runbook::{Action, Fix, Risk, Severity},
+    runbook::{Action, Help, Risk, Severity},
     unit::Unit,
 };
 
@@ -32,6 +32,7 @@ fn symptom(signal: &str, severity: Severity, statement: &str) -> SymptomFound {
         threshold: Some(2.0),
         severity,
         statement: statement.into(),
+        readings: vec![],
     }
 }
 
@@ -52,6 +53,8 @@ fn cause(id: &str, family: &str, title: &str, status: Status, probability: f64) 
         consequence_of: None,
         track_record: None,
         fixes: vec![],
+        not_advised: vec![],
+        replicas: None,
     }
 }
 
@@ -370,6 +373,16 @@ pub fn overloaded() -> Report {
         effect: "waiting requests return to 0 within 6 minutes, once the replica is warm".into(),
         undo: "kubectl scale deployment/vllm-llama --replicas=2".into(),
     }];
+    root.not_advised = vec![NotAdvised {
+        text: "More slots are not advised: the KV cache is full".into(),
+        because: "kv_cache_usage_max_ratio 99 %".into(),
+    }];
+    root.replicas = Some(Replicas {
+        helps: Help::Yes,
+        how_many: Some(ReplicaCount { lo: 3, hi: 4 }),
+        arithmetic: Some("11.2 requests/s come, one does 3.5 at most; that takes 4.1".into()),
+        why: "each replica takes its share of the arrivals".into(),
+    });
     let mut kv = cause(
         "kv-working-set-too-large",
         "memory",

@@ -4,7 +4,7 @@ use crate::{
     report::{AnswerWord, CauseFound, Evidenced, Gap, Status},
     runbook::{
         Cause, Check, Fix, Item, KnownChange, Tally, TrackRecord,
-        expr::{Answer, Truth, signal_of},
+        expr::{Answer, Program, Truth, signal_of},
         rank::{Answers, Outcome, Ranked},
         versions,
     },
@@ -12,7 +12,7 @@ use crate::{
     unit::Unit,
 };
 
-use super::{Case, facts};
+use super::{Case, advice, facts};
 
 /// The causes of the report, in its order.
 pub(super) fn found(case: &Case<'_>, answers: &Answers, ranked: &[Ranked<'_>]) -> Vec<CauseFound> {
@@ -31,6 +31,7 @@ fn cause(
     supported: &[&str],
 ) -> CauseFound {
     let cause = ranked.cause;
+    let is_supported = ranked.outcome == Outcome::Supported;
     CauseFound {
         id: cause.id.value.clone(),
         family: cause.family.clone(),
@@ -55,7 +56,9 @@ fn cause(
             .collect(),
         consequence_of: ranked.consequence_of.map(Into::into),
         track_record: told(&case.library.track_record, &cause.id.value),
-        fixes: fixes(case, answers, cause),
+        fixes: advice::fixes(case, &fixes(case, answers, cause)),
+        not_advised: if is_supported { advice::not_advised(case, cause) } else { Vec::new() },
+        replicas: is_supported.then(|| advice::replicas(case, &cause.replicas)),
     }
 }
 
@@ -186,12 +189,17 @@ fn sentence(case: &Case<'_>, check: &Check, answer: &Answer, text: &str) -> Evid
 
 /// The values an answer rests on, or what is missing.
 pub(super) fn because(case: &Case<'_>, check: &Check, answer: &Answer) -> String {
+    match case.library.programs.get(&check.id.value) {
+        Some(program) => values(case, program, answer),
+        None => known_changes(case, answer),
+    }
+}
+
+/// The values that the answer to a condition rests on, or what is missing.
+pub(super) fn values(case: &Case<'_>, program: &Program, answer: &Answer) -> String {
     if let Truth::Unknown(why) = &answer.truth {
         return reasons(why);
     }
-    let Some(program) = case.library.programs.get(&check.id.value) else {
-        return known_changes(case, answer);
-    };
     let mut parts: Vec<String> = Vec::new();
     for variable in program.variables() {
         let text = value_text(case, variable);

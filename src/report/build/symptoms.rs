@@ -1,9 +1,9 @@
 //! Symptoms that hold, and how bad they are.
 
 use crate::{
-    report::SymptomFound,
+    report::{SymptomFound, SymptomReading},
     runbook::{
-        Check, PolicyEntry, Severity, Symptom, Threshold,
+        Check, Meaning, PolicyEntry, Severity, Symptom, Threshold,
         expr::{Facts, Program, Scope, Truth},
         rank::{Answers, Gate},
     },
@@ -11,7 +11,7 @@ use crate::{
     unit::Unit,
 };
 
-use super::{Case, facts, unchanged};
+use super::{Case, causes, facts, unchanged};
 
 /// The symptoms that hold, worst first.
 pub(super) fn found(case: &Case<'_>, answers: &Answers) -> Vec<SymptomFound> {
@@ -63,6 +63,20 @@ fn describe(case: &Case<'_>, symptom: &Symptom) -> Option<SymptomFound> {
         threshold: threshold.as_ref().map(|entry| entry.value),
         severity: severity(case, symptom, reading, threshold.as_ref()),
         statement: fill(&symptom.statement, reading, signal.unit, threshold.as_ref()),
+        readings: symptom.readings.iter().filter_map(|meaning| read(case, meaning)).collect(),
+    })
+}
+
+fn read(case: &Case<'_>, meaning: &Meaning) -> Option<SymptomReading> {
+    let program = Program::compile(&meaning.when.value).ok()?;
+    let names = Facts { readings: case.readings, policy: &case.library.policy };
+    let answer = program.evaluate(&Scope::default(), &names);
+    Some(SymptomReading {
+        id: meaning.id.value.clone(),
+        answer: causes::word(&answer),
+        text: meaning.text.clone(),
+        because: causes::values(case, &program, &answer),
+        causes: meaning.causes.iter().map(|cause| cause.value.clone()).collect(),
     })
 }
 

@@ -73,7 +73,13 @@ fn symptoms(report: &Report, columns: usize) -> Vec<Line> {
         values.extend(symptom.threshold.map(|at| format!("threshold {}", symptom.unit.show(at))));
         (words::severity(symptom.severity), format!("{text} ({})", values.join(", ")))
     });
-    texts.flat_map(|(label, text)| labelled(label, &text, Tone::Plain, columns)).collect()
+    let mut lines: Vec<Line> =
+        texts.flat_map(|(label, text)| labelled(label, &text, Tone::Plain, columns)).collect();
+    for reading in report.symptoms.iter().flat_map(|symptom| &symptom.readings) {
+        let label = format!("  {}", words::answer(reading.answer));
+        lines.extend(labelled(&label, &words::reading(reading), Tone::Plain, columns));
+    }
+    lines
 }
 
 fn causes(report: &Report, columns: usize) -> Vec<Line> {
@@ -105,6 +111,13 @@ fn cause(cause: &CauseFound, columns: usize) -> Vec<Line> {
     }
     if cause.status == crate::report::Status::Supported {
         lines.extend(fixes(cause, columns));
+    }
+    for rejected in &cause.not_advised {
+        let text = words::fact(&rejected.text, &rejected.because);
+        lines.extend(labelled("  not", &text, Tone::Plain, columns));
+    }
+    if let Some(replicas) = &cause.replicas {
+        lines.extend(labelled("  scaling", &words::replicas(replicas), Tone::Plain, columns));
     }
     lines
 }

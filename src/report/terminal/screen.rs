@@ -18,6 +18,7 @@ pub(super) fn blocks(report: &Report, style: &Style) -> Vec<Block> {
             blocks.extend(page.seen());
             blocks.extend(page.why(cause));
             blocks.extend(page.what_to_do(cause));
+            blocks.extend(page.replicas(cause));
         }
         (_, None) => {
             blocks.extend(page.seen());
@@ -144,8 +145,15 @@ impl Page<'_> {
             let text = sentence(&clean(&first.statement)) + &more;
             blocks.push(self.cuttable(11, 1, "Symptom", &text));
         }
+        blocks.extend(self.meanings());
         blocks.extend(self.onset());
         blocks
+    }
+
+    /// What a symptom with several readings means here.
+    pub(super) fn meanings(&self) -> impl Iterator<Item = Block> {
+        let symptoms = self.report.symptoms.iter().filter_map(words::meaning);
+        symptoms.map(|text| self.cuttable(16, 2, "Note", &text))
     }
 
     /// When it began, and the last thing that happened before.
@@ -207,7 +215,7 @@ impl Page<'_> {
             })
             .take(3)
             .collect();
-        Block { rank: 13, keep: 1, lines }
+        Block { rank: 9, keep: 1, lines }
     }
 
     /// What is at work besides.
@@ -244,6 +252,12 @@ impl Page<'_> {
         blocks.push(self.cuttable(17, 1, "Risk", &risk));
         blocks.push(self.cuttable(17, 1, "Undo", &clean(&fix.undo)));
         blocks
+    }
+
+    /// The question that is asked next.
+    fn replicas(&self, cause: &CauseFound) -> Option<Block> {
+        let told = words::replicas_in_short(cause.replicas.as_ref()?);
+        Some(self.cuttable(18, 1, "Replicas", &told))
     }
 
     /// A command is shown whole or not at all: half a command is dangerous.

@@ -111,6 +111,7 @@ impl Page<'_> {
             let text = sentence(&clean(&symptom.statement));
             blocks.push(self.cuttable(8, 1, words::severity(symptom.severity), &text));
         }
+        blocks.extend(self.meanings());
         if let Some(cause) = note {
             let text = format!(
                 "{} ({} likely). {} It changes no verdict.",

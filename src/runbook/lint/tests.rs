@@ -20,6 +20,7 @@ const CAUSES: &str = "\
   title: Too much
   claim: Too much arrives.
   severity: warning
+  replicas: {help: yes, why: each takes its share}
   decisive: [{check: busy, weight: decisive}]
   leads_to: [too-much]
   fixes: [{action: observe, text: Wait., risk: safe, effect: None., undo: None.}]
@@ -135,6 +136,26 @@ fn causes() {
     expect("check: busy, weight", "check: buzy, weight", &["unknown check `buzy`", "`busy`?"]);
     expect("leads_to: [too-much]", "leads_to: [to-much]", &["unknown cause `to-much`"]);
     expect("  fixes:", "  fixes: []\n  decided_by: slow\n#", &["warning: no fix"]);
+}
+
+#[test]
+fn advice() {
+    expect("why: each takes its share", "why: ''", &["`replicas` needs a `why`"]);
+    expect("text: Wait.", "text: 'Now {running_request|none}.'", &["unknown signal"]);
+    expect("text: Wait.", "text: 'Now {running_requests}.'", &["may be missing", "|words}"]);
+    expect("text: Wait.", "text: Wait., otherwise: Not.", &["without `when` is never said"]);
+    expect("text: Wait.", "text: Wait., when: runing_requests > 1.0", &["unknown signal"]);
+    let asked = "text: 'Now {running_requests}.', when: running_requests > 1.0";
+    assert_eq!(shown("text: Wait.", asked), "");
+}
+
+#[test]
+fn what_a_symptom_may_mean() {
+    let readings = |reading: &str| format!("{{threshold}}.\n    readings: [{reading}]");
+    let unknown = readings("{id: a, when: runing_requests > 1.0, text: T.}");
+    expect("{threshold}.", &unknown, &["unknown signal `runing_requests`"]);
+    let cause = readings("{id: a, when: running_requests > 1.0, text: T., causes: [to-much]}");
+    expect("{threshold}.", &cause, &["unknown cause `to-much`"]);
 }
 
 #[test]
