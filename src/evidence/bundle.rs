@@ -21,6 +21,9 @@ pub use redact::{HIDDEN, args_without_secrets, url_without_credentials};
 /// Version of the layout that [`Bundle::save`] writes.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// Folders of a bundle that hold the records of further sources.
+pub const FOLDERS: [&str; 6] = ["nvml", "host", "kube", "prometheus", "aws", "mlflow"];
+
 /// Raw bodies with their times: everything that a diagnosis is computed from.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Bundle {
@@ -32,8 +35,12 @@ pub struct Bundle {
     pub probes: BTreeMap<u64, BTreeMap<String, Probe>>,
     /// Adapters' folders as the collector saw them, by Unix milliseconds.
     pub adapters: BTreeMap<u64, Vec<AdapterFolder>>,
+    /// What further sources answered, as JSON: folder, one of [`FOLDERS`] → Unix milliseconds.
+    pub records: BTreeMap<&'static str, BTreeMap<u64, Vec<u8>>>,
     /// The server's own log.
     pub log: Option<Vec<u8>>,
+    /// The kernel's log.
+    pub kernel_log: Option<Vec<u8>>,
     /// What could not be read, or was lost: shown, never swallowed.
     pub notes: Vec<SourceStatus>,
 }
@@ -104,7 +111,22 @@ impl Bundle {
 
     /// Whether there is nothing to judge by.
     pub fn is_empty(&self) -> bool {
-        self.scrapes.is_empty() && self.probes.is_empty() && self.log.is_none()
+        self.scrapes.is_empty()
+            && self.probes.is_empty()
+            && self.records.values().all(BTreeMap::is_empty)
+            && self.log.is_none()
+            && self.kernel_log.is_none()
+    }
+
+    /// Keeps what a source answered.
+    pub fn record(&mut self, folder: &'static str, at: u64, body: Vec<u8>) {
+        self.records.entry(folder).or_default().insert(at, body);
+    }
+
+    /// What a source answered, by Unix milliseconds.
+    pub fn recorded(&self, folder: &str) -> impl Iterator<Item = (u64, &[u8])> {
+        let records = self.records.get(folder).into_iter().flatten();
+        records.map(|(at, body)| (*at, body.as_slice()))
     }
 
     /// Start and end in Unix milliseconds, over scrapes and probes.

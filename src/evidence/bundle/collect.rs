@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::{Bundle, FORMAT_VERSION, Limits, MetaFile};
+use super::{Bundle, FOLDERS, FORMAT_VERSION, Limits, MetaFile};
 use crate::evidence::SourceState;
 
 /// What a file of a bundle is.
@@ -12,7 +12,9 @@ pub(super) enum Part {
     Scrape(u64),
     Probes(u64),
     Adapters(u64),
+    Record(&'static str, u64),
     Log,
+    KernelLog,
 }
 
 /// Splits an entry's name into the folder of its bundle and its part in there.
@@ -21,6 +23,7 @@ pub(super) fn part(name: &str) -> Option<(&str, Part)> {
     match file {
         "meta.json" => return Some((rest, Part::Meta)),
         "server.log" => return Some((rest, Part::Log)),
+        "kernel.log" => return Some((rest, Part::KernelLog)),
         _ => {}
     }
     let (root, folder) = rest.rsplit_once('/').unwrap_or(("", rest));
@@ -30,6 +33,10 @@ pub(super) fn part(name: &str) -> Option<(&str, Part)> {
         ("scrapes", "prom") => Some((root, Part::Scrape(at))),
         ("probes", "json") => Some((root, Part::Probes(at))),
         ("adapters", "json") => Some((root, Part::Adapters(at))),
+        (folder, "json") => {
+            let folder = FOLDERS.into_iter().find(|known| *known == folder)?;
+            Some((root, Part::Record(folder, at)))
+        }
         _ => None,
     }
 }
@@ -124,6 +131,8 @@ impl Collector {
         match part {
             Part::Meta => self.keep_meta(body),
             Part::Log => self.bundle.log = Some(body.to_vec()),
+            Part::KernelLog => self.bundle.kernel_log = Some(body.to_vec()),
+            Part::Record(folder, at) => self.bundle.record(folder, at, body.to_vec()),
             Part::Scrape(at) => {
                 self.bundle.scrapes.insert(at, body.to_vec());
             }
@@ -195,6 +204,8 @@ mod tests {
         assert_eq!(part("a/capture/scrapes/17.prom"), Some(("a/capture", Part::Scrape(17))));
         assert_eq!(part("probes/17.json"), Some(("", Part::Probes(17))));
         assert_eq!(part("adapters/17.json"), Some(("", Part::Adapters(17))));
+        assert_eq!(part("nvml/17.json"), Some(("", Part::Record("nvml", 17))));
+        assert_eq!(part("elsewhere/17.json"), None);
         assert_eq!(part("a/server.log"), Some(("a", Part::Log)));
         assert_eq!(part("scrapes/later.prom"), None);
         assert_eq!(part("gateway.jsonl"), None);

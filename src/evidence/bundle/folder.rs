@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::collect::{Collector, Outcome, Part, part};
 use super::pages::SavedPage;
-use super::{Bundle, BundleError, Limits, archive};
+use super::{Bundle, BundleError, FOLDERS, Limits, archive};
 
 /// A packed recording inside a folder, with its label beside it.
 const PACKED: &str = "capture.tar.zst";
@@ -92,7 +92,7 @@ fn folder(path: &Path, budget: &mut Limits) -> Result<Opened, BundleError> {
     let loose: Vec<PathBuf> = names.iter().filter(|name| is_page(name)).cloned().collect();
     names.retain(|name| name.is_file());
     let mut collector = Collector::default();
-    for sub in ["scrapes", "probes", "adapters"] {
+    for sub in ["scrapes", "probes", "adapters"].into_iter().chain(FOLDERS) {
         match list(&root.join(sub)) {
             Ok(found) => names.extend(found),
             Err(error) if is_absent(&error) => {}

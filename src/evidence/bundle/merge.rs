@@ -22,7 +22,17 @@ fn join(mut first: Bundle, second: Bundle) -> Bundle {
     insert_all(&mut first.scrapes, second.scrapes);
     insert_all(&mut first.probes, second.probes);
     insert_all(&mut first.adapters, second.adapters);
-    first.log = match (first.log, second.log) {
+    for (folder, records) in second.records {
+        insert_all(first.records.entry(folder).or_default(), records);
+    }
+    first.log = join_lines(first.log, second.log);
+    first.kernel_log = join_lines(first.kernel_log, second.kernel_log);
+    first.notes.extend(second.notes);
+    first
+}
+
+fn join_lines(first: Option<Vec<u8>>, second: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    match (first, second) {
         (Some(mut log), Some(more)) if log != more => {
             if !log.ends_with(b"\n") {
                 log.push(b'\n');
@@ -31,9 +41,7 @@ fn join(mut first: Bundle, second: Bundle) -> Bundle {
             Some(log)
         }
         (log, more) => log.or(more),
-    };
-    first.notes.extend(second.notes);
-    first
+    }
 }
 
 fn disagree(first: Option<&String>, second: Option<&String>) -> bool {

@@ -60,7 +60,8 @@ impl Bundle {
     fn save_folder(&self, path: &Path) -> io::Result<()> {
         let folder = Builder::new().prefix(".diagnose-").tempdir_in(parent(path))?;
         let adapters = (!self.adapters.is_empty()).then_some("adapters");
-        for sub in ["scrapes", "probes"].into_iter().chain(adapters) {
+        let records = self.records.keys().copied();
+        for sub in ["scrapes", "probes"].into_iter().chain(adapters).chain(records) {
             fs::create_dir(folder.path().join(sub))?;
         }
         for (name, body) in self.files()? {
@@ -90,8 +91,14 @@ impl Bundle {
         for (at, folders) in &self.adapters {
             files.push((format!("adapters/{at}.json"), serde_json::to_vec_pretty(folders)?));
         }
-        let log = self.log.as_deref().map(log_without_secrets);
-        files.extend(log.map(|log| ("server.log".to_owned(), log)));
+        for (folder, records) in &self.records {
+            let named =
+                |(at, body): (&u64, &Vec<u8>)| (format!("{folder}/{at}.json"), body.clone());
+            files.extend(records.iter().map(named));
+        }
+        for (name, log) in [("server.log", &self.log), ("kernel.log", &self.kernel_log)] {
+            files.extend(log.as_deref().map(|log| (name.to_owned(), log_without_secrets(log))));
+        }
         Ok(files)
     }
 }
