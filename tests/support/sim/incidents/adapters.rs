@@ -24,6 +24,8 @@ pub fn with_adapters(rng: &mut Rng) -> Site {
 /// Requests come for more adapters than have slots.
 pub fn too_many(rng: &mut Rng) -> Site {
     let mut site = with_adapters(rng);
+    let load = rng.between(0.15, 0.35);
+    site.load(load, load);
     let live = site.plan.config.max_loras * (3 + rng.below(3));
     site.plan.config.blocks *= 3;
     site.change(|shape| {
