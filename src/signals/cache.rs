@@ -45,9 +45,9 @@ pub(super) static SIGNALS: &[Signal] = &[
     Signal {
         name: "cached_recovery_factor",
         unit: Unit::Factor,
-        about: "Cached prompt tokens per request in the last third of the window over the first.",
+        about: "Cached prompt tokens per request in the last half of the window over the first.",
         doc: "Above 1 while a new prefix warms up; near 1 where each prompt begins anew, or where \
-              nothing changes. It needs at least nine pages.",
+              nothing changes. It needs at least five pages.",
         source: "metrics",
         families: &["prompt_tokens_cached", "ttft"],
         derive: Derive::Span(recovery),
@@ -133,13 +133,13 @@ fn cached_per_request(frame: &Frame<'_>) -> Value {
     frame.ratio(CACHED, FIRST_TOKENS, FIRST_TOKENS)
 }
 
-/// Intervals between pages that each of the two thirds needs.
-const LEAST_INTERVALS: usize = 3;
+/// Intervals between pages that each half needs.
+const LEAST_INTERVALS: usize = 2;
 
 fn recovery(frame: &Frame<'_>) -> Value {
     let parts = frame.intervals();
-    let third = parts.len() / 3;
-    if frame.view.is_lifetime() || third < LEAST_INTERVALS {
+    let half = parts.len() / 2;
+    if frame.view.is_lifetime() || half < LEAST_INTERVALS {
         let why = "too few pages to tell whether the cache fills again";
         return Err(Missing::new(MissingKind::TooFew, why));
     }
@@ -147,8 +147,8 @@ fn recovery(frame: &Frame<'_>) -> Value {
         let (first, last) = (parts[0].view.span(), parts[parts.len() - 1].view.span());
         cached_per_request(&Frame::new(frame.evidence, Span { from: first.from, to: last.to }))
     };
-    let (early, late) = (over(&parts[..third])?, over(&parts[parts.len() - third..])?);
-    late.over(&early).ok_or_else(|| Missing::no_samples("cached token in the first third"))
+    let (early, late) = (over(&parts[..half])?, over(&parts[half..])?);
+    late.over(&early).ok_or_else(|| Missing::no_samples("cached token in the first half"))
 }
 
 fn caching_enabled(frame: &Frame<'_>) -> Value {
