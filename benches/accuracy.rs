@@ -22,7 +22,7 @@ mod sim;
 use std::collections::BTreeMap;
 
 use diagnose::{
-    eval::{Evaluation, Trial, published::Published, render},
+    eval::{Evaluation, Score, Trial, published::Published, render},
     evidence::bundle::Bundle,
     runbook::{Library, TrackRecord},
 };
@@ -60,16 +60,11 @@ fn fitted(library: &Library) -> Library {
     fitting::with(library, temperature, outside)
 }
 
-/// Counts the track record, which caps probabilities, and scores with it. The second round is
-/// counted with the caps of the first.
+/// Scores with the caps that so many cases of each cause allow, and counts how many came right.
 fn write(library: Library) {
     let recorded = record::recorded(&library);
-    let mut library = library;
-    for _ in 0..2 {
-        let trials = score::trials(Kind::ALL, TEST, &library);
-        let track_record = record::counted(&library.track_record, &recorded, &trials);
-        library = Library { track_record, ..library };
-    }
+    let expected = record::expected(&library.track_record, &recorded);
+    let library = Library { track_record: expected, ..library };
     let all = score::each(Kind::ALL, TEST, |case| {
         let rest = LEFT_OUT.map(|(source, drop)| (source, left_out(&case, drop, &library)));
         (score::trial(&case, &library), rest)
@@ -79,13 +74,26 @@ fn write(library: Library) {
     for (source, trial) in rest.into_iter().flatten() {
         without.entry(source.into()).or_default().push(trial);
     }
+    let mut simulated = Evaluation::of(&trials);
+    simulated.judges[1..].iter_mut().for_each(shorten);
+    let score = |of: &[Trial]| {
+        let mut score = Evaluation::of(of).judges.swap_remove(0);
+        shorten(&mut score);
+        score
+    };
     let published = Published {
-        simulated: Evaluation::of(&trials),
-        without: without.iter().map(|(source, of)| (source.clone(), Evaluation::of(of))).collect(),
+        simulated,
+        without: without.iter().map(|(source, of)| (source.clone(), score(of))).collect(),
         named: Published::named(&trials),
     };
-    save(&published, &library.track_record);
+    save(&published, &record::counted(&library.track_record, &recorded, &trials));
     println!("{}\n{}", render::terminal(&published.simulated), published.without_table());
+}
+
+/// Leaves out what nobody reads of a score that is there to compare with.
+fn shorten(score: &mut Score) {
+    score.misses.clear();
+    score.confusion.clear();
 }
 
 type Drop = fn(&mut Bundle);

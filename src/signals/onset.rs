@@ -138,7 +138,7 @@ fn scan(history: &Frame<'_>) -> Option<Found> {
     if parts.len() < 2 * MIN_SIDE {
         return None;
     }
-    let drivers = tracks(&parts);
+    let drivers = tracks(history, &parts);
     let points = parts.iter().map(|part| share(endpoint::aborts(part))).collect();
     let cancelled = Track::Share { points };
     let first = best_split(drivers.iter(), parts.len());
@@ -186,7 +186,7 @@ fn locate(parts: &[Frame<'_>], leader: &Track, split: usize, gain: f64) -> Found
     Found { onset: Onset { plus_minus, ..found.onset }, ..found }
 }
 
-fn tracks(parts: &[Frame<'_>]) -> Vec<Track> {
+fn tracks(whole: &Frame<'_>, parts: &[Frame<'_>]) -> Vec<Track> {
     let level = |value: &dyn Fn(&Frame<'_>) -> Option<(f64, f64)>, worse: f64, floor: f64| {
         Track::Level { points: parts.iter().map(value).collect(), worse, floor }
     };
@@ -197,6 +197,7 @@ fn tracks(parts: &[Frame<'_>]) -> Vec<Track> {
         }
     };
     let busiest = parts.last().and_then(busiest_engine);
+    let long = whole.histogram(PROMPTS).ok().and_then(|of| of.quantile(LONG)).map(|(_, hi)| hi);
     vec![
         level(&arrivals, 1.0, 0.3),
         level(&per_request(cache::COMPUTED, traffic::FIRST_TOKENS, 1.0), 1.0, 0.15),
@@ -207,6 +208,7 @@ fn tracks(parts: &[Frame<'_>]) -> Vec<Track> {
         level(&preemptions, 1.0, 0.3),
         level(&|part| busiest_share(part, busiest?), 1.0, 0.2),
         Track::Share { points: parts.iter().map(|p| share(endpoint::refusals(p))).collect() },
+        Track::Share { points: parts.iter().map(|part| long_prompts(part, long?)).collect() },
     ]
 }
 
@@ -221,6 +223,17 @@ const ITL_COUNT: Amount = |frame| frame.count("itl");
 fn arrivals(part: &Frame<'_>) -> Option<(f64, f64)> {
     let (count, seconds) = (traffic::ARRIVALS(part).ok()?, part.seconds().ok()?);
     Some((((count + 0.5) / seconds.max(0.1)).ln(), 1.0))
+}
+
+const PROMPTS: &str = "request_prompt_tokens";
+
+/// The quantile of the whole history above which a prompt is long.
+const LONG: f64 = 0.95;
+
+/// Long prompts, and all.
+fn long_prompts(part: &Frame<'_>, long: f64) -> Option<(f64, f64)> {
+    let prompts = part.histogram(PROMPTS).ok()?;
+    (prompts.count > 0.0).then_some((prompts.above(long)?, prompts.count))
 }
 
 /// The engine that generated most since the process began, where there are several.

@@ -8,7 +8,11 @@ use diagnose::{
     runbook::{CauseRecord, Library, Tally, TrackRecord},
 };
 
-use super::judging::{judge, recordings, supported};
+use super::{
+    judging::{judge, recordings, supported},
+    score::TEST,
+    sim::{Kind, main_cause},
+};
 
 /// By cause, on the recordings that ship with the project.
 pub fn recorded(library: &Library) -> BTreeMap<String, Tally> {
@@ -20,6 +24,18 @@ pub fn recorded(library: &Library) -> BTreeMap<String, Tally> {
         count(counted.entry(truth.clone()).or_default(), first);
     }
     counted
+}
+
+/// The record before anything is judged: how many cases there will be of each cause.
+pub fn expected(fitted: &TrackRecord, recorded: &BTreeMap<String, Tally>) -> TrackRecord {
+    let mut causes: BTreeMap<String, CauseRecord> = BTreeMap::new();
+    for (cause, tally) in recorded {
+        causes.entry(cause.clone()).or_default().recorded = *tally;
+    }
+    for truth in Kind::ALL.iter().filter_map(|kind| main_cause(*kind)) {
+        causes.entry(truth.into()).or_default().simulated.of += TEST.count() as u32;
+    }
+    TrackRecord { causes, ..fitted.clone() }
 }
 
 /// By cause, on simulated cases, beside what the recordings gave; the fitted numbers stay.

@@ -23,7 +23,7 @@ use super::{
 };
 
 /// Seeds on which the fitted numbers are fitted.
-pub const TUNE: Range<u64> = 0..12;
+pub const TUNE: Range<u64> = 0..6;
 /// Seeds on which the score is given; nothing is fitted on them.
 pub const TEST: Range<u64> = 1000..1016;
 

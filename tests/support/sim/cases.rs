@@ -33,6 +33,11 @@ pub struct Case {
 /// Draws before a kind counts as impossible.
 const DRAWS: u64 = 60;
 
+/// The most important true cause of a kind's cases, if any.
+pub fn main_cause(kind: Kind) -> Option<&'static str> {
+    kinds::plan(kind, &mut Rng::new(0)).causes.first().copied()
+}
+
 /// The case of a kind and a seed; equal seeds give equal cases.
 pub fn case(kind: Kind, seed: u64) -> Case {
     for draw in 0..DRAWS {

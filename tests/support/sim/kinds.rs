@@ -89,7 +89,7 @@ kinds! {
     Adapters "healthy-adapters",
     SlowLink "outside-slow-link",
     Interference "prefill-interference",
-    MixDiversified "traffic-mix-diversified",
+    MixDiversified "outside-mix-diversified",
     NewPrompts "prompt-version-broke-prefix",
     Leak "kv-block-leak",
     OutOfMemory "memory-config-too-aggressive",

@@ -18,4 +18,4 @@ pub mod server;
 pub mod stats;
 pub mod workload;
 
-pub use cases::{Case, Kind, case};
+pub use cases::{Case, Kind, case, main_cause};

@@ -60,6 +60,10 @@ impl Seen<'_> {
         self.after.preemptions / self.after.finished.max(1.0)
     }
 
+    fn cooled(&self) -> bool {
+        self.grew(|t| t.cached) < 0.8 && self.grew(|t| t.ttft) >= 2.0
+    }
+
     fn refused(&self) -> f64 {
         self.after.refused / self.after.arrived.max(1.0)
     }
@@ -96,7 +100,7 @@ fn is_well(kind: Kind, seen: &Seen<'_>) -> bool {
         Kind::Sparse => calm(seen.before) && calm(seen.after),
         Kind::Bursty => {
             let rare = seen.before.refused / seen.before.arrived.max(1.0) < 0.02;
-            seen.after.preemptions == 0.0 && rare
+            seen.after.preemptions == 0.0 && rare && Tally::mean(seen.after.ttft) < 0.3
         }
         Kind::FewRefusals => fine && (0.003..0.03).contains(&seen.refused()),
         Kind::FewHangUps => fine && (0.003..0.03).contains(&share(seen.after.aborted)),
@@ -115,10 +119,8 @@ fn is_one(kind: Kind, seen: &Seen<'_>) -> bool {
         }
         Kind::PromptsGrew | Kind::BudgetBypass => slower && preempted == 0.0,
         Kind::Volatile | Kind::VolatileHalf | Kind::CachingOff => slower && seen.lost(),
-        Kind::ColdCache => seen.lost(),
-        Kind::NewPrompts | Kind::MixDiversified => {
-            seen.grew(|t| t.cached) < 0.8 && seen.grew(|t| t.ttft) >= 2.0
-        }
+        Kind::ColdCache => seen.lost() && slower,
+        Kind::NewPrompts => seen.cooled(),
         Kind::Interference => seen.tails() >= 2.0 && seen.typical() < 1.25 && preempted == 0.0,
         Kind::Leak => seen.waiting() >= 1.0 && seen.after.kv_peak > 0.97,
         Kind::KvOutputs | Kind::KvPrompts | Kind::KvArrivals => preempted > 0.1 && slower,
@@ -150,6 +152,7 @@ fn are_both(kind: Kind, seen: &Seen<'_>) -> bool {
 fn is_felt(kind: Kind, seen: &Seen<'_>) -> bool {
     let usual = seen.after.preemptions == 0.0 && !seen.lost() && seen.refused() < 0.02;
     match kind {
+        Kind::MixDiversified => seen.cooled(),
         Kind::DraftsRejected => usual && seen.grew(|t| t.per_token) >= 1.7 && seen.waiting() < 0.5,
         Kind::RegularPauses | Kind::RandomPauses | Kind::OneFreeze => {
             usual && seen.slower() && !seen.streams_slower()

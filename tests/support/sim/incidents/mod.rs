@@ -58,10 +58,6 @@ fn of_prefix(kind: Kind, rng: &mut Rng) -> Drawn {
             Drawn::new(prefix::caching_off(rng), &["prefix-caching-disabled"], also)
         }
         Kind::ColdCache => Drawn::new(prefix::cold(rng), &["cache-cold-after-restart"], &[]),
-        Kind::MixDiversified => {
-            let also = &["prompt-version-broke-prefix"];
-            Drawn::new(prefix::diversified(rng), &["traffic-mix-diversified"], also)
-        }
         Kind::NewPrompts => {
             let also = &["traffic-mix-diversified"];
             Drawn::new(prefix::new_edition(rng), &["prompt-version-broke-prefix"], also)

@@ -1,4 +1,5 @@
-//! Faults that users feel and that no known cause claims.
+//! Faults that users feel and that no known cause claims, and one that needs to know the callers:
+//! pages of /metrics alone cannot tell a wider mix of tenants from a broken prefix.
 
 use crate::sim::{
     cases::{Drawn, Site, site, site_of},
@@ -16,6 +17,7 @@ pub fn plan(kind: Kind, rng: &mut Rng) -> Drawn {
         Kind::GrammarCompile => grammar_compile(rng),
         Kind::SlowLink => slow_link(rng),
         Kind::SlowAdmission => slow_admission(rng),
+        Kind::MixDiversified => super::prefix::diversified(rng),
         _ => drafts_rejected(rng),
     };
     Drawn::new(site, &[], &[])
