@@ -15,7 +15,7 @@ use cli::run;
 use diagnose::{evidence::bundle::shown, sources::logs};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sim::{Kind, case};
+use sim::{Case, Kind, case};
 use support::{Server, page, respond};
 use tempfile::tempdir;
 
@@ -133,7 +133,7 @@ fn no_secret_of_any_source_reaches_a_bundle_or_a_report() {
 
 #[test]
 fn a_log_beside_saved_pages_names_the_cause() {
-    let mut recorded = case(Kind::CudaFault, 7);
+    let mut recorded: Case = case(Kind::CudaFault, 7);
     let log = recorded.bundle.log.take().unwrap();
     let dir = tempdir().unwrap();
     let place = |name: &str| dir.path().join(name).display().to_string();

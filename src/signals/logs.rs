@@ -16,6 +16,9 @@ use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value};
 /// How far before the first look at the server a line still counts, seconds: nobody looked then.
 const BEFORE_FIRST_LOOK: f64 = 3600.0;
 
+/// Lines tell whole seconds, cut off: one of the second of the last look may have come after it.
+const WHOLE_SECOND: f64 = 1.0;
+
 /// Rows of this family.
 pub(super) static SIGNALS: &[Signal] = &[
     Signal {
@@ -173,7 +176,7 @@ fn counted_span(frame: &Frame<'_>) -> Span {
     let is_ready = |seen: &&LogMatch| seen.feeds.contains(&LogKind::Ready);
     let ready = frame.evidence.log.matches.iter().filter(is_ready).filter_map(|seen| seen.at);
     let came_up = ready.filter(|at| *at <= span.from).reduce(f64::max);
-    Span { from: came_up.map_or(from, |at| at.max(from)), to: span.to }
+    Span { from: came_up.map_or(from, |at| at.max(from)) - WHOLE_SECOND, to: span.to }
 }
 
 fn count(frame: &Frame<'_>, kind: LogKind) -> Value {
@@ -263,6 +266,8 @@ mod tests {
         let log = evidence(vec![seen(97.0, LogKind::CudaFault)], &[90.0, 95.0, 100.0]);
         assert_eq!(faults(&log, 100.0, 110.0).unwrap().point, 1.0);
         assert_eq!(faults(&log, 105.0, 110.0).unwrap().point, 0.0);
+        let same_second = evidence(vec![seen(95.0, LogKind::CudaFault)], &[95.5, 100.0]);
+        assert_eq!(faults(&same_second, 100.0, 110.0).unwrap().point, 1.0);
     }
 
     #[test]
