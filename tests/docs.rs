@@ -18,7 +18,8 @@ fn the_embedded_list_equals_the_folder() {
     for folder in ["runbooks", "runbooks/checks", "runbooks/causes"] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            if name.ends_with(".yaml") {
+            // The sources compile the patterns of logs in themselves.
+            if name.ends_with(".yaml") && name != "log-patterns.yaml" {
                 found.insert(format!("{folder}/{name}"));
             }
         }

@@ -33,6 +33,16 @@ pub(super) static SIGNALS: &[Signal] = &[
         derive: Derive::Span(|frame| count(frame, LogKind::OutOfMemory)),
     },
     Signal {
+        name: "kv_cache_usage_at_oom_ratio",
+        unit: Unit::Ratio,
+        about: "Share of KV blocks in use when an allocation failed.",
+        doc: "Of the fullest engine, on the last page in the minute before the last such line of \
+              the log. Missing where no allocation failed.",
+        source: "log",
+        families: &["kv_cache_usage"],
+        derive: Derive::Span(usage_at_oom),
+    },
+    Signal {
         name: "cuda_fault_events_count",
         unit: Unit::Count,
         about: "CUDA and NCCL errors in the log.",
@@ -196,6 +206,25 @@ fn count(frame: &Frame<'_>, kind: LogKind) -> Value {
         }
         _ => Ok(Estimate::exact(hits as f64, None)),
     }
+}
+
+/// A page older than this tells nothing of the moment of a failure, seconds.
+const MINUTE: f64 = 60.0;
+
+fn usage_at_oom(frame: &Frame<'_>) -> Value {
+    readable(frame)?;
+    let span = counted_span(frame);
+    let failed =
+        frame.evidence.log.matches.iter().filter(|it| it.feeds.contains(&LogKind::OutOfMemory));
+    let at = failed.filter_map(|it| it.at).filter(|at| span.contains(*at)).reduce(f64::max);
+    let at = at.ok_or_else(|| Missing::no_samples("failed allocation"))?;
+    let before = Span { from: at - MINUTE, to: at };
+    let engines = frame.view.set().named(frame.name("kv_cache_usage")?);
+    let last = engines.filter_map(|engine| Some(engine.within(before).last()?.value));
+    let fullest = last.reduce(f64::max);
+    fullest
+        .map(|usage| Estimate::exact(usage, None))
+        .ok_or_else(|| Missing::no_samples("page in the minute before the failed allocation"))
 }
 
 /// How the lines of several engines become one number.

@@ -25,7 +25,9 @@ pub fn read(bundle: &Bundle) -> Evidence {
     read_log(bundle, &mut evidence);
     read_kube(bundle, &mut evidence);
     evidence.events = events(&evidence);
-    evidence.sources.extend(recorded_statuses(bundle));
+    for status in recorded_statuses(bundle) {
+        note(&mut evidence.sources, Some(status));
+    }
     note(&mut evidence.sources, pages);
     note(&mut evidence.sources, adapters::status(bundle));
     let probes = probe_status(&evidence);

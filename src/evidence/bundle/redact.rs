@@ -82,11 +82,10 @@ fn text(line: &str, redact: Redact) -> Cow<'_, str> {
 fn lines(log: &[u8], redact: Redact) -> Vec<u8> {
     let mut kept = Vec::with_capacity(log.len());
     for raw in log.split_inclusive(|&byte| byte == b'\n') {
-        match std::str::from_utf8(raw) {
-            Ok(line) => kept.extend_from_slice(text(line, redact).as_bytes()),
-            Err(_) => {
-                kept.extend_from_slice(text(&String::from_utf8_lossy(raw), redact).as_bytes());
-            }
+        // What holds no secret stays byte for byte, text or not.
+        match text(&String::from_utf8_lossy(raw), redact) {
+            Cow::Owned(hidden) => kept.extend_from_slice(hidden.as_bytes()),
+            Cow::Borrowed(_) => kept.extend_from_slice(raw),
         }
     }
     kept

@@ -24,7 +24,7 @@ const BEFORE: f64 = 3600.0;
 const AFTER: f64 = 60.0;
 
 /// Most bytes kept of one log, counted from the end of the window.
-const KEPT: usize = 8 << 20;
+const KEPT: usize = 4 << 20;
 
 /// Bytes read at once.
 const BLOCK: usize = 64 << 10;
