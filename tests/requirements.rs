@@ -189,12 +189,11 @@ fn signal_waits(name: &str) -> bool {
 
 /// A check can be answered where one of its alternatives can.
 fn check_waits(library: &Library, id: &str) -> bool {
-    let Some((check, program)) = library.checks.get(id).zip(library.programs.get(id)) else {
-        return false;
-    };
+    let when = library.checks.get(id).and_then(|check| check.when.as_ref());
+    let Some((when, program)) = when.zip(library.programs.get(id)) else { return false };
     let variables = program.variables();
     let waiting = || variables.iter().filter(|name| signal_waits(expr::signal_of(name)));
-    let mut alternatives = check.when.value.split("||");
+    let mut alternatives = when.value.split("||");
     alternatives.all(|one| waiting().any(|name| one.contains(name.as_str())))
 }
 
