@@ -140,7 +140,9 @@ pub struct ReplayArgs {
     /// that holds capture/, or saved /metrics pages (repeat the flag for several)
     #[arg(
         long, value_name = "PATH",
-        conflicts_with_all = ["url", "probe", "timeout", "ca", "insecure", "adapter_dir"]
+        conflicts_with_all = [
+            "url", "probe", "timeout", "ca", "insecure", "adapter_dir", "redact_addresses"
+        ]
     )]
     pub replay: Vec<PathBuf>,
     /// End of the time judged: RFC 3339, or e.g. -10m before the end of the recording [default:
@@ -191,6 +193,20 @@ pub struct LiveArgs {
     /// (repeat the flag for several)
     #[arg(long, value_name = "DIR")]
     pub adapter_dir: Vec<PathBuf>,
+    /// The server's log, packed by gzip or not, as written, by a container runtime or as JSON; - is
+    /// standard input. Only the time judged and an hour before are read (repeat for several)
+    #[arg(long, value_name = "FILE")]
+    pub log: Vec<PathBuf>,
+    /// Read the server's log from journald, of this systemd unit
+    #[arg(long, value_name = "UNIT")]
+    pub journal_unit: Option<String>,
+    /// What `kubectl get pods,events -o json` printed; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub kube: Option<PathBuf>,
+    /// Replace IP addresses in the recording too; secrets, e-mail addresses, prompts and answers
+    /// always are
+    #[arg(long)]
+    pub redact_addresses: bool,
     /// Largest body or file read, e.g. 64MiB [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_body: Option<u64>,

@@ -69,6 +69,14 @@ pub struct LiveSettings {
     pub insecure: bool,
     /// Folders that hold adapters.
     pub adapter_dirs: Vec<PathBuf>,
+    /// Files that hold the server's log; `-` is standard input.
+    pub logs: Vec<PathBuf>,
+    /// Unit of systemd whose journal is the server's log.
+    pub journal_unit: Option<String>,
+    /// File with what kubectl printed; `-` is standard input.
+    pub kube: Option<PathBuf>,
+    /// Whether IP addresses are hidden too.
+    pub redact_addresses: bool,
     /// Largest body or file, bytes.
     pub max_body: u64,
     /// Sources to use.
@@ -111,6 +119,12 @@ pub struct FileConfig {
     pub insecure: bool,
     /// Folders that hold LoRA adapters, relative to the file.
     pub adapter_dir: Vec<PathBuf>,
+    /// Files that hold the server's log, relative to the file.
+    pub log: Vec<PathBuf>,
+    /// Unit of systemd whose journal is the server's log.
+    pub journal_unit: Option<String>,
+    /// Hide IP addresses in recordings.
+    pub redact_addresses: bool,
     /// Largest body or file read, e.g. `64MiB`.
     pub max_body: Option<String>,
     /// Sources to leave out.
@@ -171,7 +185,11 @@ fn terminal_columns() -> Option<usize> {
 
 /// Settings of a command that judges.
 pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
-    let (path, file) = read_file(&args.config, env)?;
+    let (path, mut file) = read_file(&args.config, env)?;
+    if !args.replay.replay.is_empty() {
+        // The log of this host says nothing of a recording.
+        (file.log, file.journal_unit) = (Vec::new(), None);
+    }
     let window = file.window.as_deref().map(|text| duration("window", text)).transpose()?;
     let output = &args.output;
     Ok(Settings {
@@ -252,13 +270,26 @@ fn live_settings(
             .into_iter()
             .chain(args.adapter_dir.clone())
             .collect(),
+        logs: logs(args, path, file)?,
+        journal_unit: args.journal_unit.clone().or_else(|| file.journal_unit.clone()),
+        kube: args.kube.clone(),
+        redact_addresses: args.redact_addresses || file.redact_addresses,
         max_body: args.max_body.or(max_body.transpose()?).unwrap_or(64 << 20),
         sources: sources(args, file),
     })
 }
 
+/// The flags' logs, else those of the file. Standard input can be read once.
+fn logs(args: &LiveArgs, path: Option<&Path>, file: &FileConfig) -> anyhow::Result<Vec<PathBuf>> {
+    let logs = if args.log.is_empty() { beside(path, &file.log) } else { args.log.clone() };
+    if logs.iter().chain(&args.kube).filter(|path| path.as_os_str() == "-").count() > 1 {
+        bail!("standard input (-) can be read once only, for one --log or for --kube");
+    }
+    Ok(logs)
+}
+
 fn sources(args: &LiveArgs, file: &FileConfig) -> Vec<Source> {
-    let all = [Source::Metrics, Source::Probes, Source::Log];
+    let all = [Source::Metrics, Source::Probes, Source::Log, Source::Kube];
     if !args.only.is_empty() {
         return all.into_iter().filter(|source| args.only.contains(source)).collect();
     }
@@ -334,7 +365,7 @@ mod tests {
         let plain = live_settings(&LiveArgs::default(), None, &file, &env).unwrap();
         assert_eq!(plain.url.as_deref(), Some("http://file"));
         assert_eq!(plain.api_key, Some(Secret("env".into())));
-        assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 2));
+        assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 3));
         let flags = LiveArgs {
             url: Some("http://flag".into()),
             api_key: Some("flag".into()),

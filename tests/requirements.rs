@@ -187,10 +187,14 @@ fn signal_waits(name: &str) -> bool {
     signals::find(name).is_some_and(|s| s.doc.contains("No source of this version gives it"))
 }
 
+/// A check can be answered where one of its alternatives can.
 fn check_waits(library: &Library, id: &str) -> bool {
-    library.programs.get(id).is_some_and(|program| {
-        program.variables().iter().any(|variable| signal_waits(expr::signal_of(variable)))
-    })
+    let when = library.checks.get(id).and_then(|check| check.when.as_ref());
+    let Some((when, program)) = when.zip(library.programs.get(id)) else { return false };
+    let variables = program.variables();
+    let waiting = || variables.iter().filter(|name| signal_waits(expr::signal_of(name)));
+    let mut alternatives = when.value.split("||");
+    alternatives.all(|one| waiting().any(|name| one.contains(name.as_str())))
 }
 
 fn step_waits(library: &Library, name: &str) -> bool {

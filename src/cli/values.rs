@@ -19,6 +19,8 @@ pub enum Source {
     Probes,
     /// The server's log.
     Log,
+    /// What kubectl printed.
+    Kube,
 }
 
 /// Report formats.

@@ -5,10 +5,10 @@ use std::{cell::Cell, io::IsTerminal, time::Duration};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Failure, write};
+use super::{Failure, given, write};
 use crate::{
     config::{LiveSettings, Secret},
-    evidence::bundle::Bundle,
+    evidence::bundle::{Bundle, Redact},
     exit::Exit,
     sources::{
         adapters,
@@ -62,6 +62,8 @@ pub(super) fn sample(
     })
     .context("failed to start the runtime")??;
     adapters::record(&mut bundle, &settings.adapter_dirs, settings.timeout);
+    given::add(&mut bundle, settings)?;
+    bundle.redact(Redact { addresses: settings.redact_addresses });
     if cut_short.get().is_some() {
         let scrapes = bundle.scrapes.len();
         write::note(&format!("interrupted: what follows rests on {scrapes} scrapes only"));

@@ -5,6 +5,7 @@ pub mod coverage;
 pub mod eval;
 pub mod explain;
 pub mod generate;
+mod given;
 mod live;
 mod page;
 pub mod prefix_diff;

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Failure,
+    Failure, given,
     live::{self, Gathered},
     write,
 };
@@ -179,7 +179,9 @@ fn gather(settings: &Settings) -> anyhow::Result<Gathered> {
         live::sample(&settings.live, window, settings.quiet)?
     } else {
         let limits = Limits { body: settings.live.max_body, ..Limits::default() };
-        Gathered { bundle: Bundle::load(&settings.replay, &limits)?, cut_short: None }
+        let mut bundle = Bundle::load(&settings.replay, &limits)?;
+        given::add(&mut bundle, &settings.live)?;
+        Gathered { bundle, cut_short: None }
     };
     leave_out(&mut gathered.bundle, &settings.live.sources);
     Ok(gathered)
@@ -204,6 +206,11 @@ pub(super) fn leave_out(bundle: &mut Bundle, keep: &[Source]) {
     drop(Source::Metrics, "metrics", &mut |bundle| bundle.scrapes.clear());
     drop(Source::Probes, "probes", &mut |bundle| bundle.probes.clear());
     drop(Source::Log, "log", &mut |bundle| bundle.log = None);
+    drop(Source::Kube, "kube", &mut |bundle| drop_records(bundle, "kube"));
+}
+
+fn drop_records(bundle: &mut Bundle, folder: &str) {
+    bundle.records.remove(folder);
 }
 
 fn render(report: &Report, settings: &Settings) -> String {
@@ -234,7 +241,7 @@ mod tests {
         leave_out(&mut bundle, &[Source::Metrics]);
         assert!(bundle.log.is_none() && bundle.scrapes.len() == 1);
         let said: Vec<_> = bundle.notes.iter().map(|note| note.id.as_str()).collect();
-        assert_eq!(said, ["probes", "log"]);
+        assert_eq!(said, ["probes", "log", "kube"]);
         assert!(bundle.meta.sources.is_empty(), "how it failed is no answer to what was asked");
     }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AdapterFolder, Probe, SourceState, SourceStatus, Time};
 pub use error::BundleError;
-pub use redact::{HIDDEN, args_without_secrets, url_without_credentials};
+pub use redact::{HIDDEN, Redact, args_without_secrets, shown, url_without_credentials};
 
 /// Version of the layout that [`Bundle::save`] writes.
 pub const FORMAT_VERSION: u32 = 1;

@@ -6,6 +6,8 @@ pub mod adapter;
 #[expect(clippy::disallowed_methods, reason = "the bundle is files on disk")]
 pub mod bundle;
 pub mod histogram;
+pub mod kube;
+pub mod log;
 pub mod series;
 
 use std::collections::BTreeMap;
@@ -37,6 +39,10 @@ pub struct Evidence {
     pub adapters: Vec<AdapterFolder>,
     /// Finished HTTP requests as the server's access log shows them.
     pub access: Vec<AccessLine>,
+    /// The server's log.
+    pub log: log::ServerLog,
+    /// What Kubernetes says of the server's pods, where it was asked.
+    pub kube: Option<kube::Cluster>,
     /// How each source answered.
     pub sources: Vec<SourceStatus>,
 }
@@ -143,6 +149,8 @@ pub enum EventKind {
     AdapterLoaded,
     /// The server no longer serves an adapter.
     AdapterUnloaded,
+    /// Kubernetes reported something of a pod.
+    Pod,
 }
 
 /// One finished request in the server's access log.

@@ -12,6 +12,7 @@ mod estimate;
 pub mod families;
 mod host;
 pub mod impact;
+mod kube;
 mod latency;
 mod logs;
 pub mod onset;
@@ -195,6 +196,7 @@ pub fn registry() -> impl Iterator<Item = &'static Signal> {
         engine::SIGNALS,
         host::SIGNALS,
         logs::SIGNALS,
+        kube::SIGNALS,
         cloud::SIGNALS,
         adapters::SIGNALS,
         traces::SIGNALS,

@@ -1,117 +1,108 @@
-//! vLLM's own log: the access lines, which hold the status codes that `/metrics` lacks.
+//! vLLM's own log: the access lines, which hold the status codes that `/metrics` lacks, the lines
+//! that say what failed, the periodic stats line, and what each start says of its settings.
 
-use std::collections::{BTreeMap, BTreeSet};
+pub mod collect;
+mod line;
+mod settings;
+mod stats;
 
-use jiff::{
-    civil,
-    tz::{Offset, TimeZone},
+use crate::evidence::{
+    AccessLine, Event, EventKind, Time,
+    bundle::shown,
+    log::{LogKind, LogMatch, ServerLog},
 };
 
-use crate::evidence::{AccessLine, Event, EventKind, Time};
+use super::log_patterns::{Pattern, Patterns};
+use line::{Clock, Line};
 
-/// A log's clock is local time without a zone; zones differ from UTC by quarters of an hour.
-const QUARTER_HOUR: f64 = 900.0;
+/// The same known line within so many seconds is told once.
+const BURST_SECONDS: f64 = 10.0;
 
-/// Finished POST requests in a log, in its order. `ended` is when the recording ended: it tells
-/// the year and the time zone that the lines leave out.
-pub(super) fn access_lines(log: &[u8], ended: Time) -> Vec<AccessLine> {
-    let text = String::from_utf8_lossy(log);
-    let year = year_of(ended);
-    let shift = zone_shift(&text, year, ended);
-    let mut clock = None;
-    let mut lines = Vec::new();
-    for line in text.lines() {
-        if let Some(at) = date(line, year) {
-            clock = Some(at + shift);
-        } else if let Some((path, status)) = access(line) {
-            lines.push(AccessLine { at: clock, path: path.to_string(), status });
+/// Characters of a line that are kept.
+const EXCERPT: usize = 240;
+
+/// Everything that a log tells.
+#[derive(Default)]
+pub struct Read {
+    /// Known lines, stats and starts.
+    pub log: ServerLog,
+    /// Finished POST requests in the log's order.
+    pub access: Vec<AccessLine>,
+}
+
+/// Reads a log in one pass. `ended` is when the recording ended: it tells the year and the time
+/// zone that the lines leave out.
+pub fn read(bytes: &[u8], ended: Time) -> Read {
+    let clock = Clock::new(bytes, ended);
+    let patterns = Patterns::shipped();
+    let mut read =
+        Read { log: ServerLog { read: true, ..ServerLog::default() }, ..Read::default() };
+    let mut starts = settings::Starts::default();
+    let mut now = None;
+    for raw in bytes.split(|&byte| byte == b'\n') {
+        let raw = String::from_utf8_lossy(raw);
+        let line = Line::read(&raw);
+        now = line.stamp.and_then(|stamp| clock.time(stamp)).or(now);
+        if let Some((path, status)) = access(&line.text) {
+            read.access.push(AccessLine { at: now, path: path.to_string(), status });
+            continue;
+        }
+        if let Some(at) = now {
+            read.log.stats.extend(stats::read(&line.text, at));
+        }
+        starts.see(&line.text, now);
+        if let Some(pattern) = patterns.find(&line.text) {
+            keep(&mut read.log.matches, pattern, now, line.words());
         }
     }
-    lines
+    read.log.settings = starts.changes();
+    read
 }
 
-/// Settings that differ between one start of the server and the next, by the line in which vLLM
-/// lists its arguments.
-pub(super) fn argument_changes(log: &[u8], ended: Time) -> Vec<Event> {
-    let text = String::from_utf8_lossy(log);
-    let year = year_of(ended);
-    let shift = zone_shift(&text, year, ended);
-    let starts: Vec<(Time, BTreeMap<&str, &str>)> = text
-        .lines()
-        .filter_map(|line| {
-            let (_, listed) = line.split_once(ARGUMENTS)?;
-            Some((date(line, year)? + shift, arguments(listed)))
-        })
-        .collect();
-    starts.windows(2).flat_map(|pair| differences(&pair[0].1, &pair[1])).collect()
+/// The first dated moment of a log.
+pub fn first_moment(bytes: &[u8], ended: Time) -> Option<Time> {
+    let clock = Clock::new(bytes, ended);
+    bytes
+        .split(|&byte| byte == b'\n')
+        .find_map(|raw| clock.time(Line::read(&String::from_utf8_lossy(raw)).stamp?))
 }
 
-/// What stands before the arguments in the log line of a start (0.8.0 on).
-const ARGUMENTS: &str = "non-default args: ";
-
-/// Entries of a Python dictionary such as `{'host': '127.0.0.1', 'max_num_seqs': 8}`.
-fn arguments(listed: &str) -> BTreeMap<&str, &str> {
-    let inner = listed.trim().trim_start_matches('{').trim_end_matches('}');
-    inner
-        .split(", '")
-        .filter_map(|entry| entry.trim_start_matches('\'').split_once("': "))
-        .filter(|(name, _)| !SECRET.iter().any(|word| name.contains(word)))
-        .collect()
-}
-
-/// Arguments whose values are nobody's business.
-const SECRET: [&str; 3] = ["key", "token", "password"];
-
-fn differences(
-    before: &BTreeMap<&str, &str>,
-    (at, after): &(Time, BTreeMap<&str, &str>),
-) -> Vec<Event> {
-    let names: BTreeSet<&&str> = before.keys().chain(after.keys()).collect();
-    let value = |of: &BTreeMap<&str, &str>, name: &str| {
-        of.get(name).map_or("the default".to_string(), ToString::to_string)
+fn keep(matches: &mut Vec<LogMatch>, pattern: &Pattern, at: Option<Time>, words: &str) {
+    let near = |seen: &&mut LogMatch| match (seen.at, at) {
+        (Some(before), Some(now)) => (now - before).abs() <= BURST_SECONDS,
+        (before, now) => before.is_none() && now.is_none(),
     };
-    names
-        .into_iter()
-        .map(|name| (name, value(before, name), value(after, name)))
-        .filter(|(_, old, new)| old != new)
-        .map(|(name, old, new)| Event {
-            at: *at,
-            not_before: *at,
-            kind: EventKind::ConfigChanged,
-            text: format!("the server was started with {name} {new} instead of {old}"),
-        })
-        .collect()
-}
-
-fn year_of(at: Time) -> i16 {
-    let stamp = jiff::Timestamp::from_second(at as i64).unwrap_or_default();
-    stamp.to_zoned(TimeZone::UTC).year()
-}
-
-/// Seconds to add to the log's clock to make it UTC, from its last dated line.
-fn zone_shift(text: &str, year: i16, ended: Time) -> f64 {
-    let last = text.lines().rev().find_map(|line| date(line, year));
-    last.map_or(0.0, |at| ((ended - at) / QUARTER_HOUR).round() * QUARTER_HOUR)
-}
-
-/// The time of a line such as `(APIServer pid=1) INFO 11-21 23:58:37 [loggers.py:271] …`, read as
-/// if it were UTC.
-fn date(line: &str, year: i16) -> Option<Time> {
-    let level = ["INFO ", "WARNING ", "ERROR ", "DEBUG ", "CRITICAL "];
-    let start = level.iter().find_map(|word| {
-        let at = line.find(word)?;
-        (at < 80).then_some(at + word.len())
-    })?;
-    let stamp = line.get(start..start + 14)?;
-    let bytes = stamp.as_bytes();
-    if bytes[2] != b'-' || bytes[5] != b' ' || bytes[8] != b':' || bytes[11] != b':' {
-        return None;
+    let same = matches.iter_mut().rev().take(RECENT).find(|seen| seen.pattern == pattern.id);
+    if let Some(seen) = same.filter(near) {
+        seen.times += 1;
+        return;
     }
-    let number = |from: usize| stamp.get(from..from + 2)?.parse::<i8>().ok();
-    let when =
-        civil::DateTime::new(year, number(0)?, number(3)?, number(6)?, number(9)?, number(12)?, 0)
-            .ok()?;
-    Some(Offset::UTC.to_timestamp(when).ok()?.as_second() as f64)
+    let text = shown(words);
+    let text = text.char_indices().nth(EXCERPT).map_or(&*text, |(end, _)| &text[..end]);
+    matches.push(LogMatch {
+        at,
+        pattern: pattern.id.clone(),
+        feeds: pattern.feeds.clone(),
+        text: text.to_owned(),
+        times: 1,
+    });
+}
+
+/// Matches looked back over for the same line.
+const RECENT: usize = 32;
+
+/// Moments for the timeline: what failed, and nothing of daily life.
+pub(super) fn events(log: &ServerLog) -> Vec<Event> {
+    let tells = |seen: &&LogMatch| {
+        !seen.feeds.iter().all(|kind| matches!(kind, LogKind::Ready | LogKind::PromptTooLong))
+    };
+    let event = |seen: &LogMatch| {
+        let at = seen.at?;
+        let times = if seen.times > 1 { format!(" ({} times)", seen.times) } else { String::new() };
+        let text = format!("the server's log: {}{times}", seen.text);
+        Some(Event { at, not_before: at, kind: EventKind::LogLine, text })
+    };
+    log.matches.iter().filter(tells).filter_map(event).chain(log.settings.iter().cloned()).collect()
 }
 
 /// Path and status of a line such as `INFO:     127.0.0.1:4 - "POST /v1/completions HTTP/1.1" 400
@@ -137,29 +128,32 @@ mod tests {
 
     #[test]
     fn an_access_line_takes_the_time_of_the_dated_line_before_it() {
-        let ended = 1_795_305_520.0;
-        let lines = access_lines(LOG.as_bytes(), ended);
+        let lines = read(LOG.as_bytes(), 1_795_305_520.0).access;
         assert_eq!(lines.len(), 1);
         assert_eq!((lines[0].path.as_str(), lines[0].status), ("/v1/chat/completions", 404));
         assert_eq!(lines[0].at, Some(1_795_305_517.0));
     }
 
     #[test]
-    fn a_start_with_other_arguments_is_an_event_that_names_them() {
-        let log = "\
-(APIServer pid=9) INFO 11-21 23:50:00 [api_utils.py:273] non-default args: {'model': 'm', 'max_num_seqs': 64}
-(APIServer pid=9) INFO 11-21 23:58:37 [api_utils.py:273] non-default args: {'model': 'm', 'max_num_seqs': 2, 'api_key': ['x']}
-";
-        let events = argument_changes(log.as_bytes(), 1_795_305_520.0);
-        assert_eq!(events.len(), 1, "{events:?}");
-        assert_eq!(events[0].text, "the server was started with max_num_seqs 2 instead of 64");
-        assert_eq!(events[0].at, 1_795_305_517.0);
+    fn a_local_clock_is_moved_to_utc_by_whole_quarters_of_an_hour() {
+        let ended = 1_795_305_520.0 - 5.5 * 3600.0;
+        let lines = read(LOG.as_bytes(), ended).access;
+        assert_eq!(lines[0].at, Some(1_795_305_517.0 - 5.5 * 3600.0));
     }
 
     #[test]
-    fn a_local_clock_is_moved_to_utc_by_whole_quarters_of_an_hour() {
-        let ended = 1_795_305_520.0 - 5.5 * 3600.0;
-        let lines = access_lines(LOG.as_bytes(), ended);
-        assert_eq!(lines[0].at, Some(1_795_305_517.0 - 5.5 * 3600.0));
+    fn a_traceback_is_one_match_and_keeps_no_secret() {
+        let log = "\
+(EngineCore pid=9) ERROR 11-21 23:58:37 [core.py:900] EngineCore encountered a fatal error.
+(EngineCore pid=9) ERROR 11-21 23:58:37 [core.py:900] torch.OutOfMemoryError: CUDA out of memory. hf_abcdefghijklmnopqrstuvwxyz0123
+(EngineCore pid=9) ERROR 11-21 23:58:38 [core.py:900] torch.OutOfMemoryError: CUDA out of memory.
+(APIServer pid=9) ERROR 11-21 23:59:38 [core.py:900] torch.OutOfMemoryError: CUDA out of memory.
+";
+        let log = read(log.as_bytes(), 1_795_305_600.0).log;
+        let seen: Vec<_> = log.matches.iter().map(|it| (it.pattern.as_str(), it.times)).collect();
+        assert_eq!(seen, [("engine-died", 1), ("cuda-oom", 2), ("cuda-oom", 1)]);
+        assert!(!log.matches[1].text.contains("abcdefgh"), "{}", log.matches[1].text);
+        assert!(log.matches[1].text.starts_with("torch.OutOfMemoryError"));
+        assert_eq!(events(&log).len(), 3);
     }
 }

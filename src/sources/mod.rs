@@ -4,8 +4,10 @@ pub mod adapters;
 pub mod exposition;
 mod facts;
 pub mod http;
+pub mod kube;
 pub mod local;
-mod logs;
+pub mod log_patterns;
+pub mod logs;
 mod read;
 pub mod vllm;
 

@@ -11,7 +11,7 @@ use crate::unit::counted;
 use super::{
     adapters,
     exposition::{self, PageError, Summary},
-    facts, logs,
+    facts, kube, logs,
 };
 
 /// Reads a bundle's raw bodies into evidence. Whatever cannot be read becomes a source status.
@@ -23,8 +23,11 @@ pub fn read(bundle: &Bundle) -> Evidence {
     evidence.span = span(bundle, &evidence);
     facts::describe(&mut evidence, &bundle.meta);
     read_log(bundle, &mut evidence);
-    evidence.events = events(bundle, &evidence);
-    evidence.sources.extend(recorded_statuses(bundle));
+    read_kube(bundle, &mut evidence);
+    evidence.events = events(&evidence);
+    for status in recorded_statuses(bundle) {
+        note(&mut evidence.sources, Some(status));
+    }
     note(&mut evidence.sources, pages);
     note(&mut evidence.sources, adapters::status(bundle));
     let probes = probe_status(&evidence);
@@ -90,13 +93,37 @@ fn span(bundle: &Bundle, evidence: &Evidence) -> Span {
 
 fn read_log(bundle: &Bundle, evidence: &mut Evidence) {
     let Some(log) = &bundle.log else { return };
-    evidence.access = logs::access_lines(log, evidence.span.to);
-    let detail = format!("{} in the access lines", counted(evidence.access.len(), "POST request"));
-    let state = SourceState::Ok;
+    let logs::Read { log: mut known, access } = logs::read(log, evidence.span.to);
+    let recorded = bundle.meta.sources.iter().chain(&bundle.notes);
+    let cut = recorded.filter(|it| it.id == "log").any(|it| it.status == SourceState::Partial);
+    known.cut_at = logs::first_moment(log, evidence.span.to).filter(|_| cut);
+    let detail = format!(
+        "{} in the access lines, {} and {}",
+        counted(access.len(), "POST request"),
+        counted(known.stats.len(), "stats line"),
+        counted(known.matches.len(), "known line"),
+    );
+    (evidence.log, evidence.access) = (known, access);
+    let status = SourceState::Ok;
     note(
         &mut evidence.sources,
-        Some(SourceStatus { id: "log".into(), status: state, detail, took_ms: None }),
+        Some(SourceStatus { id: "log".into(), status, detail, took_ms: None }),
     );
+}
+
+fn read_kube(bundle: &Bundle, evidence: &mut Evidence) {
+    let Some(read) = kube::read(bundle) else { return };
+    let (status, detail) = match read {
+        Ok(cluster) => {
+            let troubles = counted(cluster.troubles.len(), "trouble");
+            let detail = format!("{} and {troubles}", counted(cluster.pods, "pod"));
+            evidence.kube = Some(cluster);
+            (SourceState::Ok, detail)
+        }
+        Err(why) => (SourceState::BadData, why),
+    };
+    let status = SourceStatus { id: "kube".into(), status, detail, took_ms: None };
+    note(&mut evidence.sources, Some(status));
 }
 
 /// What the recording run and the loader noted, worst word per source.
@@ -131,15 +158,14 @@ fn probe_status(evidence: &Evidence) -> Option<SourceStatus> {
     Some(SourceStatus { id: "probes".into(), status: SourceState::Ok, detail, took_ms: None })
 }
 
-fn events(bundle: &Bundle, evidence: &Evidence) -> Vec<Event> {
+fn events(evidence: &Evidence) -> Vec<Event> {
     let mut events = restarts(&evidence.series);
     events.extend(config_changes(&evidence.series));
     events.extend(version_changes(&evidence.probes));
     events.extend(outages(&evidence.probes));
     events.extend(adapters::changes(&evidence.probes));
-    if let Some(log) = &bundle.log {
-        events.extend(logs::argument_changes(log, evidence.span.to));
-    }
+    events.extend(logs::events(&evidence.log));
+    events.extend(evidence.kube.iter().flat_map(kube::events));
     events.sort_by(|a, b| a.at.total_cmp(&b.at).then_with(|| a.text.cmp(&b.text)));
     events
 }

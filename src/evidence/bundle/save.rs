@@ -7,16 +7,19 @@ use std::path::{Path, PathBuf};
 
 use tempfile::Builder;
 
-use super::redact::log_without_secrets;
-use super::{
-    Bundle, BundleError, FORMAT_VERSION, MetaFile, args_without_secrets, url_without_credentials,
-};
+use super::{Bundle, BundleError, FORMAT_VERSION, MetaFile, Redact};
 
 impl Bundle {
-    /// Writes the bundle as `.tar.zst` or as a folder, by the name of `path`. Keys in the target,
-    /// in the server's flags and in its log are replaced by `***`.
+    /// Writes the bundle as `.tar.zst` or as a folder, by the name of `path`. Secrets that
+    /// [`Bundle::redact`] knows are replaced before.
     pub fn save(&self, path: &Path) -> Result<(), BundleError> {
         Self::check_format(path)?;
+        let mut hidden = self.clone();
+        hidden.redact(Redact::default());
+        hidden.write(path)
+    }
+
+    fn write(&self, path: &Path) -> Result<(), BundleError> {
         if is_archive(path) {
             return self.save_archive(path).map_err(|error| write_error(path, error));
         }
@@ -78,8 +81,6 @@ impl Bundle {
     fn files(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
         let mut meta = self.meta.clone();
         meta.format_version = FORMAT_VERSION;
-        meta.target = meta.target.as_deref().map(url_without_credentials);
-        meta.server_args = args_without_secrets(&meta.server_args);
         let meta = MetaFile { meta, notes: self.notes.clone() };
         let mut files = vec![("meta.json".to_owned(), serde_json::to_vec_pretty(&meta)?)];
         for (at, round) in &self.probes {
@@ -97,7 +98,7 @@ impl Bundle {
             files.extend(records.iter().map(named));
         }
         for (name, log) in [("server.log", &self.log), ("kernel.log", &self.kernel_log)] {
-            files.extend(log.as_deref().map(|log| (name.to_owned(), log_without_secrets(log))));
+            files.extend(log.as_deref().map(|log| (name.to_owned(), log.to_vec())));
         }
         Ok(files)
     }

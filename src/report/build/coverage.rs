@@ -19,11 +19,11 @@ use super::Case;
 const NOT_YET: &str = "this version of the tool does not read it yet";
 
 /// Sources that a gap is worth naming for, what they would show, and why it was not seen.
-const SOURCES: [(&str, &str, &str); 10] = [
+const SOURCES: [(&str, &str, &str); 9] = [
     (
         "log",
-        "status codes of refused requests",
-        "the server's log was not read; put it into the bundle as server.log",
+        "failures that only the log tells, and status codes of refused requests",
+        "the server's log was not read; give it with --log or --journal-unit",
     ),
     (
         "probes",
@@ -33,7 +33,6 @@ const SOURCES: [(&str, &str, &str); 10] = [
     ),
     ("nvml", "GPU clocks and faults", NOT_YET),
     ("gateway", "prompt versions", NOT_YET),
-    ("log-patterns", "failures that only the log tells", NOT_YET),
     ("kernel", "Xid errors in the kernel's log", NOT_YET),
     ("mlflow", "adapters and releases in traces", NOT_YET),
     ("sagemaker", "instances and their events", NOT_YET),

@@ -1,0 +1,59 @@
+//! Evidence that comes as files and pipes: logs, and what kubectl printed.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use super::Failure;
+use crate::{
+    cli::Source,
+    config::LiveSettings,
+    evidence::bundle::Bundle,
+    exit::Exit,
+    sources::{
+        kube,
+        logs::collect::{self, Asked},
+    },
+};
+
+/// Adds what the settings name to what was gathered. A log that cannot be read is noted in the
+/// bundle; a listing that is none is a mistake of the command line.
+pub(super) fn add(bundle: &mut Bundle, settings: &LiveSettings) -> anyhow::Result<()> {
+    let uses = |source| settings.sources.contains(&source);
+    if uses(Source::Log) {
+        let (files, unit) = (settings.logs.clone(), settings.journal_unit.clone());
+        collect::record(bundle, &Asked { files, unit, deadline: settings.timeout });
+    }
+    let Some(path) = settings.kube.as_deref().filter(|_| uses(Source::Kube)) else { return Ok(()) };
+    let body =
+        listing(path, settings.max_body).map_err(|error| unusable(path, &error.to_string()))?;
+    kube::check(&body).map_err(|why| unusable(path, &why))?;
+    let at = bundle.span_ms().map_or(0, |(_, to)| to);
+    bundle.record("kube", at, body);
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a file that the command line names")]
+fn listing(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    if path.as_os_str() == "-" {
+        io::stdin().lock().take(most + 1).read_to_end(&mut body)?;
+    } else {
+        File::open(path)?.take(most + 1).read_to_end(&mut body)?;
+    }
+    if body.len() as u64 > most {
+        return Err(io::Error::other(format!("it is larger than {most} bytes (--max-body)")));
+    }
+    Ok(body)
+}
+
+fn unusable(path: &Path, why: &str) -> Failure {
+    Failure {
+        tried: format!("read the pods and events in {}", path.display()),
+        happened: why.into(),
+        next: "kubectl get pods,events -o json | diagnose sweep --kube -".into(),
+        exit: Exit::Failed,
+    }
+}
