@@ -191,6 +191,10 @@ pub struct LiveArgs {
     /// (repeat the flag for several)
     #[arg(long, value_name = "DIR")]
     pub adapter_dir: Vec<PathBuf>,
+    /// The kernel's log as `journalctl -k -o short-iso` or `dmesg` prints it [default: that of this
+    /// machine, where the server runs on it]
+    #[arg(long, value_name = "FILE")]
+    pub kernel_log: Option<PathBuf>,
     /// Largest body or file read, e.g. 64MiB [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_body: Option<u64>,
@@ -288,9 +292,10 @@ pub struct EvalArgs {
 /// Flags of `explain`.
 #[derive(Debug, Clone, Args)]
 pub struct ExplainArgs {
-    /// Id of a signal, check, cause, runbook or policy entry; `exit-code`, or an exit code
-    #[arg(required = true)]
-    pub id: String,
+    /// Id of a signal, check, cause, runbook or policy entry; `xid 79`; `exit-code`, or an exit
+    /// code
+    #[arg(required = true, num_args = 1..=2)]
+    pub id: Vec<String>,
     /// Where to look.
     #[command(flatten)]
     pub library: LibraryArgs,

@@ -69,6 +69,8 @@ pub struct LiveSettings {
     pub insecure: bool,
     /// Folders that hold adapters.
     pub adapter_dirs: Vec<PathBuf>,
+    /// The kernel's log; `None` for that of this machine.
+    pub kernel_log: Option<PathBuf>,
     /// Largest body or file, bytes.
     pub max_body: u64,
     /// Sources to use.
@@ -111,6 +113,8 @@ pub struct FileConfig {
     pub insecure: bool,
     /// Folders that hold LoRA adapters, relative to the file.
     pub adapter_dir: Vec<PathBuf>,
+    /// File with the kernel's log.
+    pub kernel_log: Option<PathBuf>,
     /// Largest body or file read, e.g. `64MiB`.
     pub max_body: Option<String>,
     /// Sources to leave out.
@@ -252,13 +256,14 @@ fn live_settings(
             .into_iter()
             .chain(args.adapter_dir.clone())
             .collect(),
+        kernel_log: args.kernel_log.clone().or_else(|| file.kernel_log.clone()),
         max_body: args.max_body.or(max_body.transpose()?).unwrap_or(64 << 20),
         sources: sources(args, file),
     })
 }
 
 fn sources(args: &LiveArgs, file: &FileConfig) -> Vec<Source> {
-    let all = [Source::Metrics, Source::Probes, Source::Log];
+    let all = [Source::Metrics, Source::Probes, Source::Log, Source::Kernel, Source::Host];
     if !args.only.is_empty() {
         return all.into_iter().filter(|source| args.only.contains(source)).collect();
     }
@@ -334,7 +339,7 @@ mod tests {
         let plain = live_settings(&LiveArgs::default(), None, &file, &env).unwrap();
         assert_eq!(plain.url.as_deref(), Some("http://file"));
         assert_eq!(plain.api_key, Some(Secret("env".into())));
-        assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 2));
+        assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 4));
         let flags = LiveArgs {
             url: Some("http://flag".into()),
             api_key: Some("flag".into()),

@@ -19,6 +19,10 @@ pub enum Source {
     Probes,
     /// The server's log.
     Log,
+    /// The kernel's log.
+    Kernel,
+    /// The machine and the process: CPU, memory, cgroup, open files.
+    Host,
 }
 
 /// Report formats.

@@ -7,12 +7,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Failure, write};
 use crate::{
+    cli::Source,
     config::{LiveSettings, Secret},
     evidence::bundle::Bundle,
     exit::Exit,
     sources::{
         adapters,
         http::{self, Options},
+        kernel,
         vllm::{self, Live, Progress, Tried},
     },
 };
@@ -61,12 +63,25 @@ pub(super) fn sample(
         Ok(bundle)
     })
     .context("failed to start the runtime")??;
+    kernel_log(&mut bundle, settings);
     adapters::record(&mut bundle, &settings.adapter_dirs, settings.timeout);
     if cut_short.get().is_some() {
         let scrapes = bundle.scrapes.len();
         write::note(&format!("interrupted: what follows rests on {scrapes} scrapes only"));
     }
     Ok(Gathered { bundle, cut_short: cut_short.get() })
+}
+
+/// The kernel's log, where it was given or the server runs on this machine.
+fn kernel_log(bundle: &mut Bundle, settings: &LiveSettings) {
+    let wanted = settings.sources.contains(&Source::Kernel);
+    match &settings.kernel_log {
+        Some(file) => kernel::capture::from_file(bundle, file),
+        None if wanted && http::is_local(bundle.meta.target.as_deref()) => {
+            kernel::capture::from_machine(bundle, settings.timeout);
+        }
+        None => {}
+    }
 }
 
 /// The given server, or the one on this host.

@@ -179,7 +179,11 @@ fn gather(settings: &Settings) -> anyhow::Result<Gathered> {
         live::sample(&settings.live, window, settings.quiet)?
     } else {
         let limits = Limits { body: settings.live.max_body, ..Limits::default() };
-        Gathered { bundle: Bundle::load(&settings.replay, &limits)?, cut_short: None }
+        let mut bundle = Bundle::load(&settings.replay, &limits)?;
+        if let Some(file) = &settings.live.kernel_log {
+            sources::kernel::capture::from_file(&mut bundle, file);
+        }
+        Gathered { bundle, cut_short: None }
     };
     leave_out(&mut gathered.bundle, &settings.live.sources);
     Ok(gathered)
@@ -204,6 +208,10 @@ pub(super) fn leave_out(bundle: &mut Bundle, keep: &[Source]) {
     drop(Source::Metrics, "metrics", &mut |bundle| bundle.scrapes.clear());
     drop(Source::Probes, "probes", &mut |bundle| bundle.probes.clear());
     drop(Source::Log, "log", &mut |bundle| bundle.log = None);
+    drop(Source::Kernel, "kernel", &mut |bundle| bundle.kernel_log = None);
+    drop(Source::Host, "host", &mut |bundle| {
+        bundle.records.remove("host");
+    });
 }
 
 fn render(report: &Report, settings: &Settings) -> String {
@@ -234,7 +242,7 @@ mod tests {
         leave_out(&mut bundle, &[Source::Metrics]);
         assert!(bundle.log.is_none() && bundle.scrapes.len() == 1);
         let said: Vec<_> = bundle.notes.iter().map(|note| note.id.as_str()).collect();
-        assert_eq!(said, ["probes", "log"]);
+        assert_eq!(said, ["probes", "log", "kernel", "host"]);
         assert!(bundle.meta.sources.is_empty(), "how it failed is no answer to what was asked");
     }
 

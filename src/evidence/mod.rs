@@ -6,6 +6,7 @@ pub mod adapter;
 #[expect(clippy::disallowed_methods, reason = "the bundle is files on disk")]
 pub mod bundle;
 pub mod histogram;
+pub mod kernel;
 pub mod series;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use adapter::AdapterFolder;
+pub use kernel::{KernelEvent, KernelFact, KernelLog};
 pub use series::{Series, SeriesSet, View};
 
 /// Seconds since the Unix epoch.
@@ -37,6 +39,8 @@ pub struct Evidence {
     pub adapters: Vec<AdapterFolder>,
     /// Finished HTTP requests as the server's access log shows them.
     pub access: Vec<AccessLine>,
+    /// What the kernel's log tells; `None` where it was not read.
+    pub kernel: Option<KernelLog>,
     /// How each source answered.
     pub sources: Vec<SourceStatus>,
 }
@@ -139,6 +143,8 @@ pub enum EventKind {
     ProbeRecovered,
     /// A known line stands in a log.
     LogLine,
+    /// The kernel reported an error of a GPU, or killed a process.
+    Kernel,
     /// The server began to serve an adapter.
     AdapterLoaded,
     /// The server no longer serves an adapter.

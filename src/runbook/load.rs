@@ -14,6 +14,7 @@ use super::{
     Cause, Check, Kind, KnownChange, Library, Origin, PolicyEntry, Runbook, TrackRecord,
     expr::Program,
     problem::{Problem, SourceFile, did_you_mean},
+    xid::{self, Catalogue},
 };
 
 /// The files in the binary, by path from the root of the repository. A test asserts that this
@@ -53,6 +54,7 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("runbooks/policy.yaml", include_str!("../../runbooks/policy.yaml")),
     ("runbooks/track-record.yaml", include_str!("../../runbooks/track-record.yaml")),
     ("runbooks/versions.yaml", include_str!("../../runbooks/versions.yaml")),
+    ("runbooks/xid.yaml", include_str!("../../runbooks/xid.yaml")),
 ];
 
 /// Why the runbooks could not be loaded. Every file was looked at, so all faults are named.
@@ -192,6 +194,13 @@ impl Library {
                     self.versions.insert(change.id.value.clone(), change);
                 }
             }
+            Kind::Xid => {
+                for (code, row) in parse::<Catalogue>(file)?.rows() {
+                    let id = xid::id(row.code);
+                    self.note(file, Kind::Xid, &id, Some(code.referenced));
+                    self.xids.insert(id, row);
+                }
+            }
             Kind::TrackRecord => {
                 self.track_record = parse::<TrackRecord>(file)?;
             }
@@ -272,6 +281,7 @@ fn kind_of(path: &str) -> Kind {
         Some("causes") => Kind::Cause,
         _ if name == "policy.yaml" || name == "policy.yml" => Kind::Policy,
         _ if name == "versions.yaml" => Kind::Versions,
+        _ if name == "xid.yaml" => Kind::Xid,
         _ if name == "track-record.yaml" => Kind::TrackRecord,
         _ => Kind::Runbook,
     }

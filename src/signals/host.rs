@@ -54,25 +54,6 @@ pub(super) static SIGNALS: &[Signal] = &[
         families: &[],
         derive: Derive::Span(|_| not_read("the GPU (NVML)")),
     },
-    Signal {
-        name: "gpu_xid_events_count",
-        unit: Unit::Count,
-        about: "Xid errors of the GPU driver in the kernel's log.",
-        doc: "The kernel's log is the only place that has them. No source of this version gives \
-              it.",
-        source: "kernel",
-        families: &[],
-        derive: Derive::Span(|_| not_read("the kernel's log")),
-    },
-    Signal {
-        name: "host_oom_kills_count",
-        unit: Unit::Count,
-        about: "Processes that the kernel killed for want of memory.",
-        doc: "From the kernel's log or the cgroup's counter. No source of this version gives it.",
-        source: "kernel",
-        families: &[],
-        derive: Derive::Span(|_| not_read("the kernel's log")),
-    },
 ];
 
 /// Nobody asked for what the source would tell.

@@ -12,6 +12,7 @@ mod estimate;
 pub mod families;
 mod host;
 pub mod impact;
+pub mod kernel;
 mod latency;
 mod logs;
 pub mod onset;
@@ -193,6 +194,7 @@ pub fn registry() -> impl Iterator<Item = &'static Signal> {
         endpoint::SIGNALS,
         engine::SIGNALS,
         host::SIGNALS,
+        kernel::SIGNALS,
         logs::SIGNALS,
         cloud::SIGNALS,
         adapters::SIGNALS,

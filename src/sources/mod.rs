@@ -4,6 +4,7 @@ pub mod adapters;
 pub mod exposition;
 mod facts;
 pub mod http;
+pub mod kernel;
 pub mod local;
 mod logs;
 mod read;

@@ -11,7 +11,7 @@ use crate::unit::counted;
 use super::{
     adapters,
     exposition::{self, PageError, Summary},
-    facts, logs,
+    facts, kernel, logs,
 };
 
 /// Reads a bundle's raw bodies into evidence. Whatever cannot be read becomes a source status.
@@ -23,6 +23,7 @@ pub fn read(bundle: &Bundle) -> Evidence {
     evidence.span = span(bundle, &evidence);
     facts::describe(&mut evidence, &bundle.meta);
     read_log(bundle, &mut evidence);
+    read_kernel_log(bundle, &mut evidence);
     evidence.events = events(bundle, &evidence);
     evidence.sources.extend(recorded_statuses(bundle));
     note(&mut evidence.sources, pages);
@@ -99,6 +100,12 @@ fn read_log(bundle: &Bundle, evidence: &mut Evidence) {
     );
 }
 
+fn read_kernel_log(bundle: &Bundle, evidence: &mut Evidence) {
+    let Some((log, status)) = kernel::of_bundle(bundle, evidence.span.to) else { return };
+    evidence.kernel = Some(log);
+    note(&mut evidence.sources, Some(status));
+}
+
 /// What the recording run and the loader noted, worst word per source.
 fn recorded_statuses(bundle: &Bundle) -> Vec<SourceStatus> {
     let mut kept: Vec<SourceStatus> = Vec::new();
@@ -139,6 +146,9 @@ fn events(bundle: &Bundle, evidence: &Evidence) -> Vec<Event> {
     events.extend(adapters::changes(&evidence.probes));
     if let Some(log) = &bundle.log {
         events.extend(logs::argument_changes(log, evidence.span.to));
+    }
+    if let Some(log) = &evidence.kernel {
+        events.extend(kernel::events(log, evidence.span));
     }
     events.sort_by(|a, b| a.at.total_cmp(&b.at).then_with(|| a.text.cmp(&b.text)));
     events

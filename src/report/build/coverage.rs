@@ -34,7 +34,11 @@ const SOURCES: [(&str, &str, &str); 10] = [
     ("nvml", "GPU clocks and faults", NOT_YET),
     ("gateway", "prompt versions", NOT_YET),
     ("log-patterns", "failures that only the log tells", NOT_YET),
-    ("kernel", "Xid errors in the kernel's log", NOT_YET),
+    (
+        "kernel",
+        "Xid errors and kills in the kernel's log",
+        "it was not read; run as root on the machine of the server, or give --kernel-log FILE",
+    ),
     ("mlflow", "adapters and releases in traces", NOT_YET),
     ("sagemaker", "instances and their events", NOT_YET),
     ("autoscaling", "the scaling policy", NOT_YET),
@@ -113,6 +117,9 @@ fn rests_on_metrics(case: &Case<'_>, check: &Check) -> bool {
 
 /// Whether the sources of a check were configured, requested or found.
 fn is_asked(case: &Case<'_>, check: &Check) -> bool {
+    if !check.xid.is_empty() {
+        return source_asked(case, "kernel");
+    }
     let Some(program) = case.library.programs.get(&check.id.value) else { return false };
     program
         .variables()
