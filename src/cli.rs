@@ -140,7 +140,7 @@ pub struct ReplayArgs {
     /// that holds capture/, or saved /metrics pages (repeat the flag for several)
     #[arg(
         long, value_name = "PATH",
-        conflicts_with_all = ["url", "probe", "timeout", "ca", "insecure", "adapter_dir"]
+        conflicts_with_all = ["url", "probe", "timeout", "ca", "insecure", "adapter_dir", "host_root"]
     )]
     pub replay: Vec<PathBuf>,
     /// End of the time judged: RFC 3339, or e.g. -10m before the end of the recording [default:
@@ -195,6 +195,9 @@ pub struct LiveArgs {
     /// machine, where the server runs on it]
     #[arg(long, value_name = "FILE")]
     pub kernel_log: Option<PathBuf>,
+    /// Read /proc and /sys of the server's machine under this folder
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub host_root: Option<PathBuf>,
     /// Largest body or file read, e.g. 64MiB [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_body: Option<u64>,

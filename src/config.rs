@@ -71,6 +71,8 @@ pub struct LiveSettings {
     pub adapter_dirs: Vec<PathBuf>,
     /// The kernel's log; `None` for that of this machine.
     pub kernel_log: Option<PathBuf>,
+    /// Root of the machine that the server runs on; `None` for this one.
+    pub host_root: Option<PathBuf>,
     /// Largest body or file, bytes.
     pub max_body: u64,
     /// Sources to use.
@@ -257,6 +259,7 @@ fn live_settings(
             .chain(args.adapter_dir.clone())
             .collect(),
         kernel_log: args.kernel_log.clone().or_else(|| file.kernel_log.clone()),
+        host_root: args.host_root.clone(),
         max_body: args.max_body.or(max_body.transpose()?).unwrap_or(64 << 20),
         sources: sources(args, file),
     })

@@ -91,7 +91,7 @@ fn a_killed_engine_is_named_and_another_victim_is_not_blamed() {
     };
     let report = sweep(HEALTHY, &kill("VLLM::EngineCor")).json();
     let cause = first(&report);
-    assert_eq!(cause["id"], "engine-dead");
+    assert_eq!(cause["id"], "host-memory-exhausted");
     assert_advises(cause, "free_host", "more host memory");
     let other = sweep(HEALTHY, &kill("chrome")).json();
     assert!(other["symptoms"].as_array().unwrap().is_empty(), "{}", other["symptoms"]);

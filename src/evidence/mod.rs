@@ -6,6 +6,7 @@ pub mod adapter;
 #[expect(clippy::disallowed_methods, reason = "the bundle is files on disk")]
 pub mod bundle;
 pub mod histogram;
+pub mod host;
 pub mod kernel;
 pub mod series;
 
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use adapter::AdapterFolder;
+pub use host::HostRound;
 pub use kernel::{KernelEvent, KernelFact, KernelLog};
 pub use series::{Series, SeriesSet, View};
 
@@ -41,6 +43,8 @@ pub struct Evidence {
     pub access: Vec<AccessLine>,
     /// What the kernel's log tells; `None` where it was not read.
     pub kernel: Option<KernelLog>,
+    /// The server's machine, one look after the other.
+    pub host: Vec<HostRound>,
     /// How each source answered.
     pub sources: Vec<SourceStatus>,
 }

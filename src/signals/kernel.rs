@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    evidence::{Evidence, KernelEvent, KernelFact, KernelLog, Span},
+    evidence::{Evidence, HostRound, KernelEvent, KernelFact, KernelLog, Span},
     unit::{Unit, counted},
 };
 
@@ -146,7 +146,13 @@ fn kills(frame: &Frame<'_>, wanted: fn(&Evidence, &KernelFact) -> bool) -> Value
     count(frame, |what| matches!(what, KernelFact::OomKill { .. }) && wanted(frame.evidence, what))
 }
 
-fn is_own(_: &Evidence, what: &KernelFact) -> bool {
-    let KernelFact::OomKill { name, .. } = what else { return false };
+fn is_own(evidence: &Evidence, what: &KernelFact) -> bool {
+    let KernelFact::OomKill { name, pid, cgroup } = what else { return false };
+    let same_group = |round: &HostRound| {
+        let own = round.cgroup.as_ref().map(|group| group.path.as_str());
+        own.is_some_and(|own| own.len() > 1 && cgroup.as_deref() == Some(own))
+    };
+    let same_pid = |round: &HostRound| round.processes.iter().any(|it| it.pid == *pid);
     OWN_NAMES.iter().any(|own| name.starts_with(own))
+        || evidence.host.iter().any(|round| same_pid(round) || same_group(round))
 }

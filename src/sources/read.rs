@@ -11,7 +11,7 @@ use crate::unit::counted;
 use super::{
     adapters,
     exposition::{self, PageError, Summary},
-    facts, kernel, logs,
+    facts, host, kernel, logs,
 };
 
 /// Reads a bundle's raw bodies into evidence. Whatever cannot be read becomes a source status.
@@ -21,6 +21,7 @@ pub fn read(bundle: &Bundle) -> Evidence {
     evidence.probes = read_probes(bundle);
     evidence.adapters = bundle.adapters.values().next_back().cloned().unwrap_or_default();
     evidence.span = span(bundle, &evidence);
+    read_host(bundle, &mut evidence);
     facts::describe(&mut evidence, &bundle.meta);
     read_log(bundle, &mut evidence);
     read_kernel_log(bundle, &mut evidence);
@@ -98,6 +99,12 @@ fn read_log(bundle: &Bundle, evidence: &mut Evidence) {
         &mut evidence.sources,
         Some(SourceStatus { id: "log".into(), status: state, detail, took_ms: None }),
     );
+}
+
+fn read_host(bundle: &Bundle, evidence: &mut Evidence) {
+    let (rounds, status) = host::of_bundle(bundle);
+    evidence.host = rounds;
+    note(&mut evidence.sources, status);
 }
 
 fn read_kernel_log(bundle: &Bundle, evidence: &mut Evidence) {

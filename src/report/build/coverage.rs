@@ -19,7 +19,7 @@ use super::Case;
 const NOT_YET: &str = "this version of the tool does not read it yet";
 
 /// Sources that a gap is worth naming for, what they would show, and why it was not seen.
-const SOURCES: [(&str, &str, &str); 10] = [
+const SOURCES: [(&str, &str, &str); 11] = [
     (
         "log",
         "status codes of refused requests",
@@ -38,6 +38,11 @@ const SOURCES: [(&str, &str, &str); 10] = [
         "kernel",
         "Xid errors and kills in the kernel's log",
         "it was not read; run as root on the machine of the server, or give --kernel-log FILE",
+    ),
+    (
+        "host",
+        "CPU, memory and files of the machine",
+        "it was not read; run the tool on the machine of the server",
     ),
     ("mlflow", "adapters and releases in traces", NOT_YET),
     ("sagemaker", "instances and their events", NOT_YET),
