@@ -1,12 +1,14 @@
 //! The kernel's log as evidence, through the program: what it blames and what it advises.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[allow(dead_code)]
 #[path = "support/cli.rs"]
 mod cli;
 
-use std::io::Write;
+use std::{io::Write, path::Path};
 
 use cli::{Ran, incident, run};
+use diagnose::{evidence::Span, sources::kernel::read};
 use serde_json::Value;
 
 const HEALTHY: &str = "healthy";
@@ -111,6 +113,24 @@ fn a_large_log_is_read_within_bounds() {
     let ran = sweep(HEALTHY, &log);
     assert_eq!(first(&ran.json())["id"], "gpu-hardware-degraded");
     ran.assert_calm(std::time::Duration::from_secs(20));
+}
+
+/// Replays every file of the fuzzer's seed corpus, so that a stable toolchain runs them too, and each
+/// of them cut at every byte.
+#[test]
+fn the_fuzzing_corpus_is_read_without_panic() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/kernel_log");
+    let seeds: Vec<_> = std::fs::read_dir(folder).unwrap().collect();
+    assert!(!seeds.is_empty());
+    for seed in seeds {
+        let log = std::fs::read(seed.unwrap().path()).unwrap();
+        for end in 0..=log.len() {
+            for event in read(&log[..end], 1.8e9).events {
+                let sound = |when: Span| when.from <= when.to && when.to.is_finite();
+                assert!(event.count >= 1 && event.when.is_none_or(sound), "{event:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub fn record(bundle: &mut Bundle, looks: [Option<HostRound>; 2]) {
     let Some((from, to)) = bundle.span_ms() else { return };
     let lost = looks.iter().filter(|look| look.is_none()).count();
     let keys = [from, to.max(from + 1)];
-    for (key, round) in keys.into_iter().zip(looks.into_iter()) {
+    for (key, round) in keys.into_iter().zip(looks) {
         let body = round.and_then(|round| serde_json::to_vec(&round).ok());
         if let Some(body) = body {
             bundle.record("host", key, body);

@@ -36,7 +36,7 @@ const MARKS: [&[u8]; 9] = [
 
 /// Records the lines of `file` that matter.
 pub fn from_file(bundle: &mut Bundle, file: &Path) {
-    match File::open(file).and_then(|opened| kept_of_file(opened)) {
+    match File::open(file).and_then(kept_of_file) {
         Ok(kept) => bundle.kernel_log = Some(kept),
         Err(error) => {
             let status = match error.kind() {
