@@ -141,7 +141,8 @@ pub struct ReplayArgs {
     #[arg(
         long, value_name = "PATH",
         conflicts_with_all = [
-            "url", "probe", "timeout", "ca", "insecure", "adapter_dir", "redact_addresses"
+            "url", "probe", "timeout", "ca", "insecure", "adapter_dir", "redact_addresses",
+            "host_root"
         ]
     )]
     pub replay: Vec<PathBuf>,
@@ -207,6 +208,13 @@ pub struct LiveArgs {
     /// always are
     #[arg(long)]
     pub redact_addresses: bool,
+    /// The kernel's log as `journalctl -k -o short-iso` or `dmesg` prints it [default: that of this
+    /// machine, where the server runs on it]
+    #[arg(long, value_name = "FILE")]
+    pub kernel_log: Option<PathBuf>,
+    /// Read /proc and /sys of the server's machine under this folder
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub host_root: Option<PathBuf>,
     /// Largest body or file read, e.g. 64MiB [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_body: Option<u64>,
@@ -304,9 +312,10 @@ pub struct EvalArgs {
 /// Flags of `explain`.
 #[derive(Debug, Clone, Args)]
 pub struct ExplainArgs {
-    /// Id of a signal, check, cause, runbook or policy entry; `exit-code`, or an exit code
-    #[arg(required = true)]
-    pub id: String,
+    /// Id of a signal, check, cause, runbook or policy entry; `xid 79`; `exit-code`, or an exit
+    /// code
+    #[arg(required = true, num_args = 1..=2)]
+    pub id: Vec<String>,
     /// Where to look.
     #[command(flatten)]
     pub library: LibraryArgs,

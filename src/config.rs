@@ -77,6 +77,10 @@ pub struct LiveSettings {
     pub kube: Option<PathBuf>,
     /// Whether IP addresses are hidden too.
     pub redact_addresses: bool,
+    /// The kernel's log; `None` for that of this machine.
+    pub kernel_log: Option<PathBuf>,
+    /// Root of the machine that the server runs on; `None` for this one.
+    pub host_root: Option<PathBuf>,
     /// Largest body or file, bytes.
     pub max_body: u64,
     /// Sources to use.
@@ -125,6 +129,8 @@ pub struct FileConfig {
     pub journal_unit: Option<String>,
     /// Hide IP addresses in recordings.
     pub redact_addresses: bool,
+    /// File with the kernel's log.
+    pub kernel_log: Option<PathBuf>,
     /// Largest body or file read, e.g. `64MiB`.
     pub max_body: Option<String>,
     /// Sources to leave out.
@@ -274,6 +280,8 @@ fn live_settings(
         journal_unit: args.journal_unit.clone().or_else(|| file.journal_unit.clone()),
         kube: args.kube.clone(),
         redact_addresses: args.redact_addresses || file.redact_addresses,
+        kernel_log: args.kernel_log.clone().or_else(|| file.kernel_log.clone()),
+        host_root: args.host_root.clone(),
         max_body: args.max_body.or(max_body.transpose()?).unwrap_or(64 << 20),
         sources: sources(args, file),
     })
@@ -289,12 +297,12 @@ fn logs(args: &LiveArgs, path: Option<&Path>, file: &FileConfig) -> anyhow::Resu
 }
 
 fn sources(args: &LiveArgs, file: &FileConfig) -> Vec<Source> {
-    let all = [Source::Metrics, Source::Probes, Source::Log, Source::Kube];
+    let all = <Source as clap::ValueEnum>::value_variants().iter().copied();
     if !args.only.is_empty() {
-        return all.into_iter().filter(|source| args.only.contains(source)).collect();
+        return all.filter(|source| args.only.contains(source)).collect();
     }
     let skipped = |source: &Source| args.skip.contains(source) || file.skip.contains(source);
-    all.into_iter().filter(|source| !skipped(source)).collect()
+    all.filter(|source| !skipped(source)).collect()
 }
 
 fn min_coverage(flag: Option<f64>, file: Option<f64>) -> anyhow::Result<f64> {
@@ -365,7 +373,7 @@ mod tests {
         let plain = live_settings(&LiveArgs::default(), None, &file, &env).unwrap();
         assert_eq!(plain.url.as_deref(), Some("http://file"));
         assert_eq!(plain.api_key, Some(Secret("env".into())));
-        assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 3));
+        assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 5));
         let flags = LiveArgs {
             url: Some("http://flag".into()),
             api_key: Some("flag".into()),

@@ -41,6 +41,7 @@ fn judged(library: &Library, given: &BTreeMap<String, f64>, cause: &str) -> Opti
         name: String::new(),
         version: None,
         version_before: None,
+        xids: Vec::new(),
         given: given.clone(),
         expect,
     };

@@ -21,6 +21,10 @@ pub enum Source {
     Log,
     /// What kubectl printed.
     Kube,
+    /// The kernel's log.
+    Kernel,
+    /// The machine and the process: CPU, memory, cgroup, open files.
+    Host,
 }
 
 /// Report formats.

@@ -6,7 +6,8 @@ use crate::{
     config::Environment,
     exit::{self, Exit},
     runbook::{
-        Cause, Check, Fix, Item, Library, PolicyEntry, Runbook, Weight, problem::did_you_mean,
+        Cause, Check, Fix, Item, Library, PolicyEntry, Runbook, Weight, XidRow,
+        problem::did_you_mean,
     },
     signals::{self, Signal, families},
     unit::Unit,
@@ -15,9 +16,10 @@ use crate::{
 /// Prints the page of an id.
 pub fn run(args: &ExplainArgs, env: &Environment) -> anyhow::Result<Exit> {
     let library = library(&args.library, env)?;
-    match page(&args.id, &library) {
+    let id = args.id.join("-");
+    match page(&id, &library) {
         Some(text) => write::print(&text)?,
-        None => return Err(unknown(&args.id, &library).into()),
+        None => return Err(unknown(&id, &library).into()),
     }
     Ok(Exit::Clean)
 }
@@ -37,6 +39,7 @@ fn page(id: &str, library: &Library) -> Option<String> {
         library.causes.get(id).map(|cause| of_cause(cause, library)),
         library.checks.get(id).map(|check| of_check(check, library)),
         signals::find(base.unwrap_or(id)).map(|signal| of_signal(signal, library)),
+        library.xids.get(id).map(|row| of_xid(id, row)),
         library.policy.get(policy).map(|entry| of_policy(policy, entry, library)),
     ];
     let pages: Vec<_> = pages.into_iter().flatten().collect();
@@ -123,10 +126,16 @@ fn of_check(check: &Check, library: &Library) -> String {
     let mut page = Page::default();
     page.text("", &format!("{id} (check)")).text("  ", &check.question).gap();
     let when = check.when.as_ref().map_or(
-        "all checks of a row of versions.yaml say yes, and it concerns the version that runs",
+        if check.xid.is_empty() {
+            "all checks of a row of versions.yaml say yes, and it concerns the version that runs"
+        } else {
+            "the kernel's log holds an Xid of these kinds, by xid.yaml"
+        },
         |when| &when.value,
     );
+    let hits: Vec<String> = check.xid.iter().map(word).collect();
     page.field("when", when)
+        .field("xid hits", &hits.join(", "))
         .field("yes", &check.yes)
         .field("no", &check.no)
         .field("group", &word(&check.group));
@@ -231,6 +240,15 @@ fn of_runbook(runbook: &Runbook, library: &Library) -> String {
     page.finish()
 }
 
+fn of_xid(id: &str, row: &XidRow) -> String {
+    let mut page = Page::default();
+    page.text("", &format!("{id} (Xid)")).text("  ", &format!("{}.", row.meaning)).gap();
+    page.field("action", &word(&row.action))
+        .field("hits", &word(&row.hits))
+        .field("source", &row.source);
+    page.finish()
+}
+
 fn of_policy(name: &str, entry: &PolicyEntry, library: &Library) -> String {
     let mut page = Page::default();
     page.text("", &format!("{name} (policy)")).text("  ", &entry.about).gap();
@@ -268,7 +286,7 @@ mod tests {
     fn everything_in_the_library_has_a_page() {
         let library = Library::embedded().unwrap();
         let ids = library.runbooks.keys().chain(library.causes.keys()).chain(library.checks.keys());
-        for id in ids.chain(library.policy.keys()).map(String::as_str) {
+        for id in ids.chain(library.policy.keys()).chain(library.xids.keys()).map(String::as_str) {
             assert!(page(id, &library).is_some_and(|text| text.starts_with(id)), "{id}");
         }
         for signal in signals::registry() {

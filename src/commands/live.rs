@@ -1,18 +1,23 @@
 //! Sampling a live server, with progress for people and a clean end on signals.
 
-use std::{cell::Cell, io::IsTerminal, time::Duration};
+use std::{cell::Cell, io::IsTerminal, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Failure, given, write};
 use crate::{
+    cli::Source,
     config::{LiveSettings, Secret},
-    evidence::bundle::{Bundle, Redact},
+    evidence::{
+        HostRound, SourceState, SourceStatus,
+        bundle::{Bundle, Redact},
+    },
     exit::Exit,
     sources::{
-        adapters,
+        adapters, host,
         http::{self, Options},
+        kernel,
         vllm::{self, Live, Progress, Tried},
     },
 };
@@ -56,11 +61,18 @@ pub(super) fn sample(
         let live = live(settings, url, window);
         vllm::check(&live).map_err(unusable)?;
         let bar = progress_bar(quiet);
-        let bundle = vllm::sample(&live, stop, &mut |progress| show(&bar, &progress)).await;
+        let before = look(settings, &live.url);
+        let mut bundle = vllm::sample(&live, stop, &mut |progress| show(&bar, &progress)).await;
         bar.finish_and_clear();
+        if let Some(before) = before {
+            let after = look(settings, &live.url).flatten();
+            host::record(&mut bundle, [before, after]);
+        }
         Ok(bundle)
     })
     .context("failed to start the runtime")??;
+    kernel_log(&mut bundle, settings);
+    note_elsewhere(&mut bundle, settings);
     adapters::record(&mut bundle, &settings.adapter_dirs, settings.timeout);
     given::add(&mut bundle, settings)?;
     bundle.redact(Redact { addresses: settings.redact_addresses });
@@ -69,6 +81,40 @@ pub(super) fn sample(
         write::note(&format!("interrupted: what follows rests on {scrapes} scrapes only"));
     }
     Ok(Gathered { bundle, cut_short: cut_short.get() })
+}
+
+/// A look at the machine, where the server runs on it: none where it does not, and an empty one
+/// where it did not end in time.
+fn look(settings: &LiveSettings, url: &str) -> Option<Option<HostRound>> {
+    let wanted = settings.sources.contains(&Source::Host);
+    let here = settings.host_root.is_some() || http::is_local(Some(url));
+    let root = settings.host_root.clone().unwrap_or_else(|| PathBuf::from("/"));
+    (wanted && here).then(|| host::look(root, host::port(url), settings.timeout))
+}
+
+/// Says that the machine cannot be looked at from here, where the server runs elsewhere.
+fn note_elsewhere(bundle: &mut Bundle, settings: &LiveSettings) {
+    let here = settings.host_root.is_some() || http::is_local(bundle.meta.target.as_deref());
+    if !here && settings.sources.contains(&Source::Host) {
+        bundle.notes.push(SourceStatus {
+            id: "host".into(),
+            status: SourceState::NotConfigured,
+            detail: "the server is not on this machine".into(),
+            took_ms: None,
+        });
+    }
+}
+
+/// The kernel's log, where it was given or the server runs on this machine.
+fn kernel_log(bundle: &mut Bundle, settings: &LiveSettings) {
+    let wanted = settings.sources.contains(&Source::Kernel);
+    match &settings.kernel_log {
+        Some(file) => kernel::capture::from_file(bundle, file),
+        None if wanted && http::is_local(bundle.meta.target.as_deref()) => {
+            kernel::capture::from_machine(bundle, settings.timeout);
+        }
+        None => {}
+    }
 }
 
 /// The given server, or the one on this host.

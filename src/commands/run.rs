@@ -181,6 +181,9 @@ fn gather(settings: &Settings) -> anyhow::Result<Gathered> {
         let limits = Limits { body: settings.live.max_body, ..Limits::default() };
         let mut bundle = Bundle::load(&settings.replay, &limits)?;
         given::add(&mut bundle, &settings.live)?;
+        if let Some(file) = &settings.live.kernel_log {
+            sources::kernel::capture::from_file(&mut bundle, file);
+        }
         Gathered { bundle, cut_short: None }
     };
     leave_out(&mut gathered.bundle, &settings.live.sources);
@@ -207,6 +210,8 @@ pub(super) fn leave_out(bundle: &mut Bundle, keep: &[Source]) {
     drop(Source::Probes, "probes", &mut |bundle| bundle.probes.clear());
     drop(Source::Log, "log", &mut |bundle| bundle.log = None);
     drop(Source::Kube, "kube", &mut |bundle| drop_records(bundle, "kube"));
+    drop(Source::Kernel, "kernel", &mut |bundle| bundle.kernel_log = None);
+    drop(Source::Host, "host", &mut |bundle| drop_records(bundle, "host"));
 }
 
 fn drop_records(bundle: &mut Bundle, folder: &str) {
@@ -241,7 +246,7 @@ mod tests {
         leave_out(&mut bundle, &[Source::Metrics]);
         assert!(bundle.log.is_none() && bundle.scrapes.len() == 1);
         let said: Vec<_> = bundle.notes.iter().map(|note| note.id.as_str()).collect();
-        assert_eq!(said, ["probes", "log", "kube"]);
+        assert_eq!(said, ["probes", "log", "kube", "kernel", "host"]);
         assert!(bundle.meta.sources.is_empty(), "how it failed is no answer to what was asked");
     }
 

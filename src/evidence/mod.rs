@@ -6,6 +6,8 @@ pub mod adapter;
 #[expect(clippy::disallowed_methods, reason = "the bundle is files on disk")]
 pub mod bundle;
 pub mod histogram;
+pub mod host;
+pub mod kernel;
 pub mod kube;
 pub mod log;
 pub mod series;
@@ -15,6 +17,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use adapter::AdapterFolder;
+pub use host::HostRound;
+pub use kernel::{KernelEvent, KernelFact, KernelLog};
 pub use series::{Series, SeriesSet, View};
 
 /// Seconds since the Unix epoch.
@@ -43,6 +47,10 @@ pub struct Evidence {
     pub log: log::ServerLog,
     /// What Kubernetes says of the server's pods, where it was asked.
     pub kube: Option<kube::Cluster>,
+    /// What the kernel's log tells; `None` where it was not read.
+    pub kernel: Option<KernelLog>,
+    /// The server's machine, one look after the other.
+    pub host: Vec<HostRound>,
     /// How each source answered.
     pub sources: Vec<SourceStatus>,
 }
@@ -145,6 +153,8 @@ pub enum EventKind {
     ProbeRecovered,
     /// A known line stands in a log.
     LogLine,
+    /// The kernel reported an error of a GPU, or killed a process.
+    Kernel,
     /// The server began to serve an adapter.
     AdapterLoaded,
     /// The server no longer serves an adapter.

@@ -14,9 +14,9 @@ use crate::{
         Library, Runbook, Severity,
         expr::Facts,
         rank::{self, Answers, Gate},
-        walk,
+        walk::{self, Seen},
     },
-    signals::{Baseline, Readings, Windows, families, release},
+    signals::{Baseline, Readings, Windows, families, kernel, release},
 };
 
 use super::{Report, Status, Tool, Verdict};
@@ -44,7 +44,8 @@ pub struct Case<'a> {
 pub fn answers(case: &Case<'_>) -> (Answers, Gate) {
     let names = Facts { readings: case.readings, policy: &case.library.policy };
     let releases = release::releases(case.evidence, case.windows);
-    let answers = walk::answer_all(case.library, &names, releases);
+    let seen = Seen { releases, xids: kernel::xids(case.evidence, case.windows.now) };
+    let answers = walk::answer_all(case.library, &names, &seen);
     let gate = symptoms::gate(case, &answers, &symptoms::found(case, &answers));
     (answers, gate)
 }

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
+use super::XidAction;
+
 /// Whether more replicas would help against a cause.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +38,10 @@ pub struct Fix {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub when: Option<Spanned<String>>,
+    /// The fix is advised only where an Xid of one of these action groups was seen, once for each;
+    /// `{xid}`, `{meaning}`, `{gpu}` and `{catalogue}` in it quote the row of xid.yaml.
+    #[serde(default)]
+    pub xid: Vec<XidAction>,
     /// Said in the report where `when` keeps the fix from being advised; without it, nothing is.
     #[serde(default)]
     pub otherwise: Option<String>,

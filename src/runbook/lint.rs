@@ -141,12 +141,12 @@ impl<'a> Linter<'a> {
             self.error(place, span, "the question does not end in a question mark".into(), None);
         }
         match &check.when {
-            Some(_) if check.versions => {
-                let message = "`when` and `versions` both answer this check: keep one".into();
+            Some(_) if check.versions || !check.xid.is_empty() => {
+                let message = "`when` and a table both answer this check: keep one".into();
                 self.error(place, place.of(&check.id), message, None);
             }
             Some(when) => self.condition(place, when),
-            None if check.versions => {}
+            None if check.versions || !check.xid.is_empty() => {}
             None => {
                 let message = "nothing answers this check: give it `when`".into();
                 self.error(place, place.of(&check.id), message, None);

@@ -14,6 +14,7 @@ use super::{
     Cause, Check, Kind, KnownChange, Library, Origin, PolicyEntry, Runbook, TrackRecord,
     expr::Program,
     problem::{Problem, SourceFile, did_you_mean},
+    xid::{self, Catalogue},
 };
 
 /// A file in the binary.
@@ -141,6 +142,13 @@ impl Library {
                     self.versions.insert(change.id.value.clone(), change);
                 }
             }
+            Kind::Xid => {
+                for (code, row) in parse::<Catalogue>(file)?.rows() {
+                    let id = xid::id(row.code);
+                    self.note(file, Kind::Xid, &id, Some(code.referenced));
+                    self.xids.insert(id, row);
+                }
+            }
             Kind::TrackRecord => {
                 self.track_record = parse::<TrackRecord>(file)?;
             }
@@ -224,6 +232,7 @@ fn kind_of(path: &str) -> Kind {
         Some("causes") => Kind::Cause,
         _ if name == "policy.yaml" || name == "policy.yml" => Kind::Policy,
         _ if name == "versions.yaml" => Kind::Versions,
+        _ if name == "xid.yaml" => Kind::Xid,
         _ if name == "track-record.yaml" => Kind::TrackRecord,
         _ => Kind::Runbook,
     }

@@ -9,6 +9,7 @@ pub mod rank;
 pub mod trial;
 pub mod versions;
 pub mod walk;
+pub mod xid;
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
@@ -18,6 +19,7 @@ use serde_saphyr::Spanned;
 
 pub use advice::{Action, Fix, Help, Replicas, Risk};
 pub use problem::{Problem, SourceFile};
+pub use xid::{XidAction, XidHits, XidRow};
 
 /// How bad a finding is.
 #[derive(
@@ -66,6 +68,9 @@ pub struct Check {
     /// In place of `when`: whether a row of versions.yaml explains what other checks see.
     #[serde(default)]
     pub versions: bool,
+    /// In place of `when`: whether the kernel's log holds an Xid that hits one of these, by xid.yaml.
+    #[serde(default)]
+    pub xid: Vec<XidHits>,
     /// The signal group: within a cause, only the strongest check of a group counts.
     pub group: Group,
     /// What yes means.
@@ -316,6 +321,9 @@ pub struct Test {
     /// The release that ran before the symptom.
     #[serde(default)]
     pub version_before: Option<String>,
+    /// Codes of Xid errors in the kernel's log.
+    #[serde(default)]
+    pub xids: Vec<u32>,
     /// Variables as CEL sees them (`x`, `x_baseline`, `x_change`). All else is missing.
     pub given: BTreeMap<String, f64>,
     /// What must come out.
@@ -408,6 +416,8 @@ pub struct Library {
     pub programs: BTreeMap<String, Arc<expr::Program>>,
     /// Known changes of vLLM by version, by id.
     pub versions: BTreeMap<String, KnownChange>,
+    /// The catalogue of Xid errors, by id, e.g. `xid-79`.
+    pub xids: BTreeMap<String, XidRow>,
     /// How often the judge was right on labelled cases, and the numbers fitted on them.
     pub track_record: TrackRecord,
     /// The files read, in order of loading.
@@ -431,6 +441,8 @@ pub enum Kind {
     Policy,
     /// `versions.yaml`: known changes of vLLM by version.
     Versions,
+    /// `xid.yaml`: the catalogue of Xid errors.
+    Xid,
     /// `track-record.yaml`: how often each cause was named rightly.
     TrackRecord,
 }

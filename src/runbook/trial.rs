@@ -6,15 +6,19 @@ use super::{
     Library, Runbook, Test,
     expr::Names,
     rank::{self, Gate, Outcome, Ranked},
-    walk,
+    walk::{self, Seen},
 };
-use crate::signals::{Estimate, Missing, MissingKind, Value, families::Version, release::Releases};
+use crate::signals::{
+    Estimate, Missing, MissingKind, Value, families::Version, kernel::XidSeen, release::Releases,
+};
 
 /// Runs one test. `None` when it passes, else what came out instead, a line each.
 pub fn run(library: &Library, runbook: &Runbook, test: &Test) -> Option<String> {
     let release = |text: &Option<String>| Version::parse(text.as_deref()?);
     let releases = Releases { now: release(&test.version), before: release(&test.version_before) };
-    let answers = walk::answer_all(library, &Given { test, library }, releases);
+    let xids = test.xids.iter().map(|&code| XidSeen { code, count: 1, ..XidSeen::default() });
+    let seen = Seen { releases, xids: Ok(xids.collect()) };
+    let answers = walk::answer_all(library, &Given { test, library }, &seen);
     let gate = runbook
         .gate
         .iter()

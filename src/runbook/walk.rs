@@ -6,7 +6,7 @@ use super::{
     Library, Next, Runbook,
     expr::{Answer, Names, Scope, Truth},
     rank::{Answers, NO_ANSWER},
-    versions,
+    versions, xid,
 };
 use crate::signals::release::Releases;
 
@@ -60,15 +60,27 @@ fn end(next: &Next) -> Option<End<'_>> {
     cause.or(next.done.as_deref().map(End::Done))
 }
 
+/// What tables are matched with, beside the readings.
+#[derive(Debug)]
+pub struct Seen {
+    /// The releases that a verdict compares.
+    pub releases: Releases,
+    /// The Xid errors of the kernel's log.
+    pub xids: xid::Seen,
+}
+
 /// Answers every check of a library; those on the version table last, as they rest on the others.
-pub fn answer_all(library: &Library, names: &dyn Names, releases: Releases) -> Answers {
+pub fn answer_all(library: &Library, names: &dyn Names, seen: &Seen) -> Answers {
     let scope = Scope::default();
     let programs = library.programs.iter();
     let mut answers: Answers =
         programs.map(|(id, program)| (id.clone(), program.evaluate(&scope, names))).collect();
+    let on_xids = library.checks.iter().filter(|(_, check)| !check.xid.is_empty());
+    let told = on_xids.map(|(id, check)| (id.clone(), xid::answer(library, check, &seen.xids)));
+    answers.extend(told);
     let on_versions = library.checks.iter().filter(|(_, check)| check.versions);
     if !library.versions.is_empty() {
-        let answer = versions::answer(library, &answers, releases);
+        let answer = versions::answer(library, &answers, seen.releases);
         answers.extend(on_versions.map(|(id, _)| (id.clone(), answer.clone())));
     }
     answers

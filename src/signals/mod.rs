@@ -12,6 +12,7 @@ mod estimate;
 pub mod families;
 mod host;
 pub mod impact;
+pub mod kernel;
 mod kube;
 mod latency;
 mod logs;
@@ -195,6 +196,7 @@ pub fn registry() -> impl Iterator<Item = &'static Signal> {
         endpoint::SIGNALS,
         engine::SIGNALS,
         host::SIGNALS,
+        kernel::SIGNALS,
         logs::SIGNALS,
         kube::SIGNALS,
         cloud::SIGNALS,

@@ -50,6 +50,21 @@ pub(super) fn from_args(args: &[String]) -> BTreeMap<String, Fact> {
     facts
 }
 
+/// Facts from the process on this machine: SageMaker's image takes `SM_VLLM_MAX_NUM_SEQS` for
+/// `--max-num-seqs`, and flags win over variables.
+fn from_process(evidence: &Evidence) -> BTreeMap<String, Fact> {
+    let last = evidence.host.last().and_then(|round| round.processes.first());
+    let Some(process) = last else { return BTreeMap::new() };
+    let as_flag = |(name, value): (&String, &Option<String>)| {
+        let name = name.strip_prefix("SM_VLLM_")?.to_ascii_lowercase().replace('_', "-");
+        Some(format!("--{name}={}", value.as_ref()?))
+    };
+    let mut facts = from_args(&process.env.iter().filter_map(as_flag).collect::<Vec<_>>());
+    facts.values_mut().for_each(|fact| fact.source = "environment of the server".into());
+    facts.extend(from_args(&process.args));
+    facts
+}
+
 /// Facts from the labels of the last cache_config_info. The engine's own word outranks the flags,
 /// because defaults are resolved there.
 pub(super) fn from_cache_config(set: &SeriesSet) -> BTreeMap<String, Fact> {
@@ -68,6 +83,7 @@ pub(super) fn from_cache_config(set: &SeriesSet) -> BTreeMap<String, Fact> {
 
 /// Fills the target and the facts.
 pub(super) fn describe(evidence: &mut Evidence, meta: &Meta) {
+    evidence.facts.extend(from_process(evidence));
     evidence.facts.extend(from_args(&meta.server_args));
     evidence.facts.extend(from_cache_config(&evidence.series));
     evidence.facts.extend(max_model_len(evidence).map(|fact| ("max_model_len".to_string(), fact)));

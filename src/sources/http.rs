@@ -97,6 +97,11 @@ pub fn parse_target(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// Whether a server's address, as a bundle has it, is on this machine.
+pub fn is_local(target: Option<&str>) -> bool {
+    target.is_some_and(|target| parse_target(target).is_ok_and(|url| is_loopback(&url)))
+}
+
 /// Whether a URL's host is this machine itself.
 pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();

@@ -32,7 +32,7 @@ pub fn servers(proc: &Path) -> Vec<LocalServer> {
     pids.into_iter().filter_map(server).collect()
 }
 
-fn command_line(path: &Path) -> Option<Vec<String>> {
+pub(super) fn command_line(path: &Path) -> Option<Vec<String>> {
     let mut raw = Vec::new();
     File::open(path).ok()?.take(MAX_CMDLINE).read_to_end(&mut raw).ok()?;
     let text = String::from_utf8_lossy(&raw);
@@ -64,7 +64,7 @@ fn is_server(args: &[String]) -> bool {
         || args.iter().take(3).any(|arg| arg.ends_with("vllm/entrypoints/openai/api_server.py"))
 }
 
-fn flag<'a>(args: &'a [String], name: &str) -> Option<&'a str> {
+pub(super) fn flag<'a>(args: &'a [String], name: &str) -> Option<&'a str> {
     let mut rest = args.iter();
     while let Some(arg) = rest.next() {
         if arg == name {

@@ -3,7 +3,9 @@
 pub mod adapters;
 pub mod exposition;
 mod facts;
+pub mod host;
 pub mod http;
+pub mod kernel;
 pub mod kube;
 pub mod local;
 pub mod log_patterns;

@@ -11,7 +11,7 @@ use crate::unit::counted;
 use super::{
     adapters,
     exposition::{self, PageError, Summary},
-    facts, kube, logs,
+    facts, host, kernel, kube, logs,
 };
 
 /// Reads a bundle's raw bodies into evidence. Whatever cannot be read becomes a source status.
@@ -21,9 +21,11 @@ pub fn read(bundle: &Bundle) -> Evidence {
     evidence.probes = read_probes(bundle);
     evidence.adapters = bundle.adapters.values().next_back().cloned().unwrap_or_default();
     evidence.span = span(bundle, &evidence);
+    read_host(bundle, &mut evidence);
     facts::describe(&mut evidence, &bundle.meta);
     read_log(bundle, &mut evidence);
     read_kube(bundle, &mut evidence);
+    read_kernel_log(bundle, &mut evidence);
     evidence.events = events(&evidence);
     for status in recorded_statuses(bundle) {
         note(&mut evidence.sources, Some(status));
@@ -126,6 +128,18 @@ fn read_kube(bundle: &Bundle, evidence: &mut Evidence) {
     note(&mut evidence.sources, Some(status));
 }
 
+fn read_host(bundle: &Bundle, evidence: &mut Evidence) {
+    let (rounds, status) = host::of_bundle(bundle);
+    evidence.host = rounds;
+    note(&mut evidence.sources, status);
+}
+
+fn read_kernel_log(bundle: &Bundle, evidence: &mut Evidence) {
+    let Some((log, status)) = kernel::of_bundle(bundle, evidence.span.to) else { return };
+    evidence.kernel = Some(log);
+    note(&mut evidence.sources, Some(status));
+}
+
 /// What the recording run and the loader noted, worst word per source.
 fn recorded_statuses(bundle: &Bundle) -> Vec<SourceStatus> {
     let mut kept: Vec<SourceStatus> = Vec::new();
@@ -166,6 +180,9 @@ fn events(evidence: &Evidence) -> Vec<Event> {
     events.extend(adapters::changes(&evidence.probes));
     events.extend(logs::events(&evidence.log));
     events.extend(evidence.kube.iter().flat_map(kube::events));
+    if let Some(log) = &evidence.kernel {
+        events.extend(kernel::events(log, evidence.span));
+    }
     events.sort_by(|a, b| a.at.total_cmp(&b.at).then_with(|| a.text.cmp(&b.text)));
     events
 }

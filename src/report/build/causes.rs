@@ -3,12 +3,12 @@
 use crate::{
     report::{AnswerWord, CauseFound, Evidenced, Gap, Status},
     runbook::{
-        Cause, Check, Fix, Item, KnownChange, Tally, TrackRecord,
+        Cause, Check, Fix, Item, KnownChange, Tally, TrackRecord, XidRow,
         expr::{Answer, Program, Truth, signal_of},
         rank::{Answers, Outcome, Ranked},
-        versions,
+        versions, xid,
     },
-    signals,
+    signals::{self, kernel::XidSeen},
     unit::Unit,
 };
 
@@ -68,7 +68,11 @@ fn fixes(case: &Case<'_>, answers: &Answers, cause: &Cause) -> Vec<Fix> {
     let shown = cause.decisive.iter().filter_map(|item| answers.get(&item.check.value));
     let rows: Vec<&KnownChange> =
         shown.flat_map(|answer| versions::rows(case.library, answer)).take(MAX_ROWS).collect();
+    let xids = xid_rows(case, answers, cause);
     let told = |fix: &Fix| -> Vec<Fix> {
+        if !fix.xid.is_empty() {
+            return of_xids(fix, &xids);
+        }
         if !versions::quotes(&fix.text) {
             return vec![fix.clone()];
         }
@@ -76,6 +80,33 @@ fn fixes(case: &Case<'_>, answers: &Answers, cause: &Cause) -> Vec<Fix> {
         texts.map(|text| Fix { text, ..fix.clone() }).collect()
     };
     cause.fixes.iter().flat_map(told).collect()
+}
+
+/// A fix for each Xid seen of its action groups.
+fn of_xids(fix: &Fix, rows: &[(&XidRow, XidSeen)]) -> Vec<Fix> {
+    let meant = rows.iter().filter(|(row, _)| fix.xid.contains(&row.action));
+    let filled = meant.take(MAX_ROWS).map(|(row, seen)| Fix {
+        text: row.fill(seen, &fix.text),
+        command: fix.command.as_ref().map(|command| row.fill(seen, command)),
+        ..fix.clone()
+    });
+    filled.collect()
+}
+
+/// The rows of the Xid catalogue behind the checks of a cause.
+fn xid_rows<'a>(case: &Case<'a>, answers: &Answers, cause: &Cause) -> Vec<(&'a XidRow, XidSeen)> {
+    let items = checks(case, cause.decisive.iter().chain(&cause.supports)).into_iter();
+    let said = items.filter_map(|(check, _)| answers.get(&check.id.value));
+    said.flat_map(|answer| seen_xids(case, answer)).collect()
+}
+
+fn seen_xids<'a>(case: &Case<'a>, answer: &Answer) -> Vec<(&'a XidRow, XidSeen)> {
+    let seen = signals::kernel::xids(case.evidence, case.windows.now).unwrap_or_default();
+    let row = |seen: XidSeen| {
+        let id = answer.rows.iter().find(|id| **id == xid::id(seen.code))?;
+        Some((case.library.xids.get(id)?, seen))
+    };
+    seen.into_iter().filter_map(row).collect()
 }
 
 /// Rows of the version table that are quoted; the newest come first.
@@ -211,8 +242,16 @@ pub(super) fn values(case: &Case<'_>, program: &Program, answer: &Answer) -> Str
     parts.join("; ")
 }
 
-/// The rows of the version table behind an answer, the newest first.
+/// The rows of the tables behind an answer, the newest first, or what is missing.
 fn known_changes(case: &Case<'_>, answer: &Answer) -> String {
+    if let Truth::Unknown(why) = &answer.truth {
+        return reasons(why);
+    }
+    let xids = seen_xids(case, answer);
+    if !xids.is_empty() {
+        let quoted = xids.iter().take(MAX_ROWS).map(|(row, seen)| row.quoted(seen));
+        return quoted.collect::<Vec<_>>().join("; ");
+    }
     let rows: Vec<&KnownChange> = versions::rows(case.library, answer).collect();
     let quoted = rows.iter().take(MAX_ROWS).map(|row| row.quoted());
     let more = rows.len().saturating_sub(MAX_ROWS);

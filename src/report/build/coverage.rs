@@ -19,7 +19,7 @@ use super::Case;
 const NOT_YET: &str = "this version of the tool does not read it yet";
 
 /// Sources that a gap is worth naming for, what they would show, and why it was not seen.
-const SOURCES: [(&str, &str, &str); 9] = [
+const SOURCES: &[(&str, &str, &str)] = &[
     (
         "log",
         "failures that only the log tells, and status codes of refused requests",
@@ -33,7 +33,16 @@ const SOURCES: [(&str, &str, &str); 9] = [
     ),
     ("nvml", "GPU clocks and faults", NOT_YET),
     ("gateway", "prompt versions", NOT_YET),
-    ("kernel", "Xid errors in the kernel's log", NOT_YET),
+    (
+        "kernel",
+        "Xid errors and kills in the kernel's log",
+        "it was not read; run as root on the machine of the server, or give --kernel-log FILE",
+    ),
+    (
+        "host",
+        "CPU, memory and files of the machine",
+        "it was not read; run the tool on the machine of the server",
+    ),
     ("mlflow", "adapters and releases in traces", NOT_YET),
     ("sagemaker", "instances and their events", NOT_YET),
     ("autoscaling", "the scaling policy", NOT_YET),
@@ -112,6 +121,9 @@ fn rests_on_metrics(case: &Case<'_>, check: &Check) -> bool {
 
 /// Whether the sources of a check were configured, requested or found.
 fn is_asked(case: &Case<'_>, check: &Check) -> bool {
+    if !check.xid.is_empty() {
+        return source_asked(case, "kernel");
+    }
     let Some(program) = case.library.programs.get(&check.id.value) else { return false };
     program
         .variables()

@@ -1,7 +1,7 @@
 //! Mistakes in what a cause advises.
 
 use super::{Linter, Place, did_you_mean, signal_of};
-use crate::runbook::{Cause, Fix, advice::Placeholder, expr::Program, versions};
+use crate::runbook::{Cause, Fix, advice::Placeholder, expr::Program, versions, xid};
 
 impl Linter<'_> {
     pub(super) fn advice(&mut self, place: Place<'_>, cause: &Cause) {
@@ -15,6 +15,10 @@ impl Linter<'_> {
     }
 
     fn fix(&mut self, place: Place<'_>, fix: &Fix) {
+        if fix.xid.is_empty() && xid::quotes(&fix.text) {
+            let message = "it quotes a row of xid.yaml, and `xid` names no action group".into();
+            self.error(place, place.find(&fix.text), message, None);
+        }
         if let Some(when) = &fix.when {
             self.condition(place, when);
         } else if let Some(otherwise) = &fix.otherwise {
@@ -24,7 +28,9 @@ impl Linter<'_> {
         let known = fix.when.as_ref().and_then(|when| Program::compile(&when.value).ok());
         let known = known.as_ref().map_or(&[][..], Program::variables);
         let texts = [Some(&fix.text), fix.command.as_ref(), Some(&fix.effect)];
-        for text in texts.into_iter().flatten().filter(|text| !versions::quotes(text)) {
+        for text in
+            texts.into_iter().flatten().filter(|text| !versions::quotes(text) && !xid::quotes(text))
+        {
             self.placeholders(place, text, known);
         }
         if let Some(otherwise) = &fix.otherwise {

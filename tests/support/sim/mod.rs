@@ -18,4 +18,5 @@ pub mod server;
 pub mod stats;
 pub mod workload;
 
+#[allow(unused_imports, reason = "each user takes its own")]
 pub use cases::{Case, Kind, case, main_cause};
