@@ -69,6 +69,8 @@ pub struct LiveSettings {
     pub insecure: bool,
     /// Folders that hold adapters.
     pub adapter_dirs: Vec<PathBuf>,
+    /// NVIDIA's management library.
+    pub nvml_library: Option<PathBuf>,
     /// Largest body or file, bytes.
     pub max_body: u64,
     /// Sources to use.
@@ -111,6 +113,8 @@ pub struct FileConfig {
     pub insecure: bool,
     /// Folders that hold LoRA adapters, relative to the file.
     pub adapter_dir: Vec<PathBuf>,
+    /// NVIDIA's management library, where it is not in the usual place.
+    pub nvml_library: Option<PathBuf>,
     /// Largest body or file read, e.g. `64MiB`.
     pub max_body: Option<String>,
     /// Sources to leave out.
@@ -252,13 +256,14 @@ fn live_settings(
             .into_iter()
             .chain(args.adapter_dir.clone())
             .collect(),
+        nvml_library: args.nvml_library.clone().or_else(|| file.nvml_library.clone()),
         max_body: args.max_body.or(max_body.transpose()?).unwrap_or(64 << 20),
         sources: sources(args, file),
     })
 }
 
 fn sources(args: &LiveArgs, file: &FileConfig) -> Vec<Source> {
-    let all = [Source::Metrics, Source::Probes, Source::Log];
+    let all = [Source::Metrics, Source::Probes, Source::Log, Source::Nvml];
     if !args.only.is_empty() {
         return all.into_iter().filter(|source| args.only.contains(source)).collect();
     }

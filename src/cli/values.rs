@@ -19,6 +19,8 @@ pub enum Source {
     Probes,
     /// The server's log.
     Log,
+    /// The GPU driver on this host.
+    Nvml,
 }
 
 /// Report formats.

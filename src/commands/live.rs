@@ -7,12 +7,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Failure, write};
 use crate::{
+    cli::Source,
     config::{LiveSettings, Secret},
     evidence::bundle::Bundle,
     exit::Exit,
     sources::{
         adapters,
         http::{self, Options},
+        nvml,
         vllm::{self, Live, Progress, Tried},
     },
 };
@@ -53,10 +55,15 @@ pub(super) fn sample(
             () = &mut stop => return Err(stopped(cut_short.get())),
             url = find(settings) => url?,
         };
+        let gpus = gpus(settings, &url);
         let live = live(settings, url, window);
         vllm::check(&live).map_err(unusable)?;
+        let gpus = gpus.map(nvml::Sampler::start);
         let bar = progress_bar(quiet);
-        let bundle = vllm::sample(&live, stop, &mut |progress| show(&bar, &progress)).await;
+        let mut bundle = vllm::sample(&live, stop, &mut |progress| show(&bar, &progress)).await;
+        if let Some(gpus) = gpus {
+            gpus.finish(&mut bundle);
+        }
         bar.finish_and_clear();
         Ok(bundle)
     })
@@ -76,6 +83,14 @@ async fn find(settings: &LiveSettings) -> Result<String, Failure> {
     }
     let discovery = vllm::discover(settings.timeout.min(LOOK)).await;
     discovery.found.ok_or_else(|| no_server(&discovery.tried))
+}
+
+/// How to ask for this host's GPUs, unless they are none of the server's.
+fn gpus(settings: &LiveSettings, url: &str) -> Option<nvml::Options> {
+    let wanted = settings.sources.contains(&Source::Nvml)
+        && (settings.nvml_library.is_some() || nvml::is_here(url));
+    let library = settings.nvml_library.clone();
+    wanted.then_some(nvml::Options { library, deadline: settings.timeout })
 }
 
 fn live(settings: &LiveSettings, url: String, window: Duration) -> Live {

@@ -204,6 +204,9 @@ pub(super) fn leave_out(bundle: &mut Bundle, keep: &[Source]) {
     drop(Source::Metrics, "metrics", &mut |bundle| bundle.scrapes.clear());
     drop(Source::Probes, "probes", &mut |bundle| bundle.probes.clear());
     drop(Source::Log, "log", &mut |bundle| bundle.log = None);
+    drop(Source::Nvml, "nvml", &mut |bundle| {
+        bundle.records.remove("nvml");
+    });
 }
 
 fn render(report: &Report, settings: &Settings) -> String {
@@ -234,7 +237,7 @@ mod tests {
         leave_out(&mut bundle, &[Source::Metrics]);
         assert!(bundle.log.is_none() && bundle.scrapes.len() == 1);
         let said: Vec<_> = bundle.notes.iter().map(|note| note.id.as_str()).collect();
-        assert_eq!(said, ["probes", "log"]);
+        assert_eq!(said, ["probes", "log", "nvml"]);
         assert!(bundle.meta.sources.is_empty(), "how it failed is no answer to what was asked");
     }
 

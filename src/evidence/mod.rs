@@ -5,6 +5,7 @@
 pub mod adapter;
 #[expect(clippy::disallowed_methods, reason = "the bundle is files on disk")]
 pub mod bundle;
+pub mod gpu;
 pub mod histogram;
 pub mod series;
 
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use adapter::AdapterFolder;
+pub use gpu::GpuSnapshot;
 pub use series::{Series, SeriesSet, View};
 
 /// Seconds since the Unix epoch.
@@ -35,6 +37,8 @@ pub struct Evidence {
     pub events: Vec<Event>,
     /// Adapters' folders as they lay on disk when the evidence was gathered.
     pub adapters: Vec<AdapterFolder>,
+    /// What the GPU driver said, in time order.
+    pub gpus: Vec<GpuSnapshot>,
     /// Finished HTTP requests as the server's access log shows them.
     pub access: Vec<AccessLine>,
     /// How each source answered.
@@ -143,6 +147,8 @@ pub enum EventKind {
     AdapterLoaded,
     /// The server no longer serves an adapter.
     AdapterUnloaded,
+    /// A GPU reports a fault, is held back, or is shared with a stranger.
+    GpuState,
 }
 
 /// One finished request in the server's access log.

@@ -32,7 +32,7 @@ pub fn servers(proc: &Path) -> Vec<LocalServer> {
     pids.into_iter().filter_map(server).collect()
 }
 
-fn command_line(path: &Path) -> Option<Vec<String>> {
+pub(super) fn command_line(path: &Path) -> Option<Vec<String>> {
     let mut raw = Vec::new();
     File::open(path).ok()?.take(MAX_CMDLINE).read_to_end(&mut raw).ok()?;
     let text = String::from_utf8_lossy(&raw);
@@ -54,7 +54,7 @@ pub fn listens_at(args: &[String]) -> Option<String> {
     Some(format!("{scheme}://{host}:{port}"))
 }
 
-fn is_server(args: &[String]) -> bool {
+pub(super) fn is_server(args: &[String]) -> bool {
     let serves = |pair: &[String]| {
         let program = pair[0].rsplit('/').next();
         program == Some("vllm") && pair[1] == "serve"

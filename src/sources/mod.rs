@@ -6,6 +6,7 @@ mod facts;
 pub mod http;
 pub mod local;
 mod logs;
+pub mod nvml;
 mod read;
 pub mod vllm;
 

@@ -11,7 +11,7 @@ use crate::unit::counted;
 use super::{
     adapters,
     exposition::{self, PageError, Summary},
-    facts, logs,
+    facts, logs, nvml,
 };
 
 /// Reads a bundle's raw bodies into evidence. Whatever cannot be read becomes a source status.
@@ -23,10 +23,13 @@ pub fn read(bundle: &Bundle) -> Evidence {
     evidence.span = span(bundle, &evidence);
     facts::describe(&mut evidence, &bundle.meta);
     read_log(bundle, &mut evidence);
+    let (gpus, driver) = nvml::read(bundle);
+    evidence.gpus = gpus;
     evidence.events = events(bundle, &evidence);
     evidence.sources.extend(recorded_statuses(bundle));
     note(&mut evidence.sources, pages);
     note(&mut evidence.sources, adapters::status(bundle));
+    note(&mut evidence.sources, driver);
     let probes = probe_status(&evidence);
     note(&mut evidence.sources, probes);
     evidence.sources.sort_by(|a, b| a.id.cmp(&b.id));
@@ -137,6 +140,7 @@ fn events(bundle: &Bundle, evidence: &Evidence) -> Vec<Event> {
     events.extend(version_changes(&evidence.probes));
     events.extend(outages(&evidence.probes));
     events.extend(adapters::changes(&evidence.probes));
+    events.extend(nvml::events(&evidence.gpus));
     if let Some(log) = &bundle.log {
         events.extend(logs::argument_changes(log, evidence.span.to));
     }
