@@ -71,6 +71,9 @@ pub enum Action {
     FixGateway,
     FreeHost,
     ReplaceHost,
+    ResetGpu,
+    RestartHost,
+    CoolHost,
 }
 
 /// What an action may cost.

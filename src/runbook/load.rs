@@ -35,6 +35,7 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("runbooks/checks/cache.yaml", include_str!("../../runbooks/checks/cache.yaml")),
     ("runbooks/checks/cloud.yaml", include_str!("../../runbooks/checks/cloud.yaml")),
     ("runbooks/checks/endpoint.yaml", include_str!("../../runbooks/checks/endpoint.yaml")),
+    ("runbooks/checks/gpu.yaml", include_str!("../../runbooks/checks/gpu.yaml")),
     ("runbooks/checks/latency.yaml", include_str!("../../runbooks/checks/latency.yaml")),
     ("runbooks/checks/machine.yaml", include_str!("../../runbooks/checks/machine.yaml")),
     ("runbooks/checks/queue.yaml", include_str!("../../runbooks/checks/queue.yaml")),

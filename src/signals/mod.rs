@@ -10,6 +10,7 @@ mod endpoint;
 mod engine;
 mod estimate;
 pub mod families;
+mod gpu;
 mod host;
 pub mod impact;
 mod latency;
@@ -192,6 +193,7 @@ pub fn registry() -> impl Iterator<Item = &'static Signal> {
         capacity::SIGNALS,
         endpoint::SIGNALS,
         engine::SIGNALS,
+        gpu::SIGNALS,
         host::SIGNALS,
         logs::SIGNALS,
         cloud::SIGNALS,

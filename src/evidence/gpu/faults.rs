@@ -78,19 +78,23 @@ fn either(one: Option<bool>, other: Option<bool>) -> Option<bool> {
 }
 
 impl Gpu {
-    /// Whether questions that every GPU answers end with this reason; `None` where it was asked
-    /// none.
+    /// Whether questions that every GPU answers end with this reason; `None` where all of them end
+    /// with another.
     fn answers(&self, wanted: &Reason) -> Option<bool> {
-        let reasons = [
-            self.unreachable.as_ref(),
+        if let Some(reason) = &self.unreachable {
+            return (reason == wanted).then_some(true);
+        }
+        let asked = [
             self.memory.reason(),
             self.temperature.core.reason(),
             self.utilisation_percent.reason(),
             self.pcie.replays.reason(),
             self.errors.uncorrected.reason(),
         ];
-        let asked = self.unreachable.is_some() || self.memory != Field::default();
-        asked.then(|| reasons.into_iter().flatten().any(|reason| reason == wanted))
+        if asked.contains(&Some(wanted)) {
+            return Some(true);
+        }
+        asked.contains(&None).then_some(false)
     }
 
     /// The faults it has.
