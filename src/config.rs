@@ -339,7 +339,7 @@ mod tests {
         let plain = live_settings(&LiveArgs::default(), None, &file, &env).unwrap();
         assert_eq!(plain.url.as_deref(), Some("http://file"));
         assert_eq!(plain.api_key, Some(Secret("env".into())));
-        assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 2));
+        assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 3));
         let flags = LiveArgs {
             url: Some("http://flag".into()),
             api_key: Some("flag".into()),

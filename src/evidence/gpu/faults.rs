@@ -181,3 +181,44 @@ impl GpuSnapshot {
         short.filter(|(gpu, down)| *down > 0 && !gpu.links.is_empty()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(software: u64) -> Gpu {
+        let mut gpu = Gpu::default();
+        gpu.held.software_thermal_ns = Field::Value(software);
+        gpu
+    }
+
+    #[test]
+    fn a_share_of_time_needs_two_looks_of_one_driver() {
+        let look = |at, ns| GpuSnapshot { at, gpus: vec![held(ns)], ..GpuSnapshot::default() };
+        let share = |a: &GpuSnapshot, b: &GpuSnapshot| b.since(a)[0].throttled();
+        assert_eq!(share(&look(10.0, 1_000), &look(20.0, 4_000_001_000)), Some(0.4));
+        assert_eq!(share(&look(10.0, 9_000), &look(20.0, 1_000)), None, "the driver started anew");
+        assert!(look(10.0, 1).since(&look(10.0, 1)).is_empty(), "no time passed");
+    }
+
+    #[test]
+    fn a_link_without_another_end_is_not_down() {
+        let links = |ups: &[bool]| {
+            let link = |up: &bool| GpuLink { up: Field::Value(*up), ..GpuLink::default() };
+            Gpu { links: ups.iter().map(link).collect(), ..Gpu::default() }
+        };
+        let of = |gpus: Vec<Gpu>| GpuSnapshot { gpus, ..GpuSnapshot::default() };
+        let bridged = of(vec![links(&[true, false]), links(&[true, false])]);
+        assert!(bridged.links_down().is_empty(), "half of the bridge was never fitted");
+        let broken = of(vec![links(&[true, true]), links(&[true, false])]);
+        assert_eq!(broken.links_down()[0].1, 1);
+    }
+
+    #[test]
+    fn a_gpu_that_cannot_be_asked_is_neither_well_nor_lost() {
+        let closed = |reason| Gpu { unreachable: Some(reason), ..Gpu::default() };
+        assert_eq!(Fault::Lost.of(&closed(Reason::NoPermission)), None);
+        assert_eq!(Fault::Lost.of(&closed(Reason::GpuLost)), Some(true));
+        assert_eq!(Fault::UncorrectableErrors.of(&Gpu::default()), None);
+    }
+}
