@@ -1,31 +1,38 @@
-//! What is generated is up to date, and what is embedded is what lies in the folder.
+//! What is generated is up to date, and what the build parsed is what the files say.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{fs, path::Path};
 
 use diagnose::{
-    commands::generate,
-    runbook::{Library, lint, load::EMBEDDED},
+    commands::{
+        generate,
+        run::{Asked, judge},
+    },
+    evidence::bundle::{Bundle, Limits},
+    report::json,
+    runbook::{Library, lint},
+    sources,
 };
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A run reads what the build parsed, all else the files as they are written.
 #[test]
-fn the_embedded_list_equals_the_folder() {
-    let mut found = BTreeSet::new();
-    for folder in ["runbooks", "runbooks/checks", "runbooks/causes"] {
-        for entry in fs::read_dir(root().join(folder)).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            if name.ends_with(".yaml") {
-                found.insert(format!("{folder}/{name}"));
-            }
-        }
+fn what_the_build_parsed_judges_as_the_files_do() {
+    let written = Library::embedded().unwrap();
+    let recording = root().join("fixtures/incidents/load-exceeds-capacity");
+    let bundle = Bundle::load(&[recording], &Limits::default()).unwrap();
+    let evidence = sources::read(&bundle);
+    for id in written.runbooks.keys() {
+        let compiled = Library::embedded_for(Some(id)).unwrap();
+        let report = |library: &Library| {
+            let runbook = library.runbooks.get(id);
+            json::render(&judge(&Asked { runbook, ..Asked::sweep() }, library, &evidence))
+        };
+        assert_eq!(report(&compiled), report(&written), "{id}");
     }
-    let embedded: BTreeSet<String> = EMBEDDED.iter().map(|(path, _)| (*path).into()).collect();
-    assert_eq!(embedded, found, "src/runbook/load.rs, EMBEDDED");
-    assert_eq!(EMBEDDED.len(), embedded.len(), "a file stands twice in EMBEDDED");
 }
 
 #[test]

@@ -182,6 +182,10 @@ fn evidence(cause: &CauseFound) -> Vec<String> {
     if let Some(root) = &cause.consequence_of {
         blocks.push(format!("- A consequence of {}.\n", code(root)));
     }
+    if !cause.not_told_from.is_empty() {
+        let kin: Vec<String> = cause.not_told_from.iter().map(|id| code(id)).collect();
+        blocks.push(format!("- Not told from {} by this evidence.\n", kin.join(", ")));
+    }
     blocks.extend(cause.in_favour.iter().map(|fact| evidenced("For", fact)));
     blocks.extend(cause.against.iter().map(|fact| evidenced("Against", fact)));
     let missing = |gap| format!("- **Missing**: {}\n", text(&words::gap(gap)));

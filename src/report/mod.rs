@@ -250,6 +250,10 @@ pub struct CauseFound {
     pub decided_by: Option<String>,
     /// Supported causes that follow from it.
     pub leads_to: Vec<String>,
+    /// Causes of the same family that the evidence cannot tell from this one; the probability is
+    /// that of all of them together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_told_from: Vec<String>,
     /// The supported cause that this one is a consequence of.
     pub consequence_of: Option<String>,
     /// How often this verdict was right on labelled incidents.

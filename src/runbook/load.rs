@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::Location;
 
 use super::{
     Cause, Check, Kind, KnownChange, Library, Origin, PolicyEntry, Runbook, TrackRecord,
@@ -16,45 +16,19 @@ use super::{
     problem::{Problem, SourceFile, did_you_mean},
 };
 
-/// The files in the binary, by path from the root of the repository. A test asserts that this
-/// list equals the folder.
-pub const EMBEDDED: &[(&str, &str)] = &[
-    ("runbooks/high-ttft.yaml", include_str!("../../runbooks/high-ttft.yaml")),
-    ("runbooks/slow-decode.yaml", include_str!("../../runbooks/slow-decode.yaml")),
-    ("runbooks/preemption-storm.yaml", include_str!("../../runbooks/preemption-storm.yaml")),
-    ("runbooks/oom.yaml", include_str!("../../runbooks/oom.yaml")),
-    (
-        "runbooks/prefix-cache-collapse.yaml",
-        include_str!("../../runbooks/prefix-cache-collapse.yaml"),
-    ),
-    ("runbooks/adapter-regression.yaml", include_str!("../../runbooks/adapter-regression.yaml")),
-    ("runbooks/scaling-failure.yaml", include_str!("../../runbooks/scaling-failure.yaml")),
-    ("runbooks/upgrade-regression.yaml", include_str!("../../runbooks/upgrade-regression.yaml")),
-    ("runbooks/http-errors.yaml", include_str!("../../runbooks/http-errors.yaml")),
-    ("runbooks/checks/adapter.yaml", include_str!("../../runbooks/checks/adapter.yaml")),
-    ("runbooks/checks/cache.yaml", include_str!("../../runbooks/checks/cache.yaml")),
-    ("runbooks/checks/cloud.yaml", include_str!("../../runbooks/checks/cloud.yaml")),
-    ("runbooks/checks/endpoint.yaml", include_str!("../../runbooks/checks/endpoint.yaml")),
-    ("runbooks/checks/gpu.yaml", include_str!("../../runbooks/checks/gpu.yaml")),
-    ("runbooks/checks/latency.yaml", include_str!("../../runbooks/checks/latency.yaml")),
-    ("runbooks/checks/machine.yaml", include_str!("../../runbooks/checks/machine.yaml")),
-    ("runbooks/checks/queue.yaml", include_str!("../../runbooks/checks/queue.yaml")),
-    ("runbooks/checks/release.yaml", include_str!("../../runbooks/checks/release.yaml")),
-    ("runbooks/checks/traffic.yaml", include_str!("../../runbooks/checks/traffic.yaml")),
-    ("runbooks/causes/adapter.yaml", include_str!("../../runbooks/causes/adapter.yaml")),
-    ("runbooks/causes/compute.yaml", include_str!("../../runbooks/causes/compute.yaml")),
-    ("runbooks/causes/engine.yaml", include_str!("../../runbooks/causes/engine.yaml")),
-    ("runbooks/causes/http.yaml", include_str!("../../runbooks/causes/http.yaml")),
-    ("runbooks/causes/load.yaml", include_str!("../../runbooks/causes/load.yaml")),
-    ("runbooks/causes/memory.yaml", include_str!("../../runbooks/causes/memory.yaml")),
-    ("runbooks/causes/prefix.yaml", include_str!("../../runbooks/causes/prefix.yaml")),
-    ("runbooks/causes/scaling.yaml", include_str!("../../runbooks/causes/scaling.yaml")),
-    ("runbooks/causes/upgrade.yaml", include_str!("../../runbooks/causes/upgrade.yaml")),
-    ("runbooks/causes/workload.yaml", include_str!("../../runbooks/causes/workload.yaml")),
-    ("runbooks/policy.yaml", include_str!("../../runbooks/policy.yaml")),
-    ("runbooks/track-record.yaml", include_str!("../../runbooks/track-record.yaml")),
-    ("runbooks/versions.yaml", include_str!("../../runbooks/versions.yaml")),
-];
+/// A file in the binary.
+#[derive(Debug)]
+pub struct Embedded {
+    /// Path from the root of the repository.
+    pub path: &'static str,
+    /// The file as people write it.
+    pub yaml: &'static str,
+    /// The same as JSON, without places: parsed when the binary was built.
+    pub json: &'static str,
+}
+
+/// The files in the binary, by path.
+pub static EMBEDDED: &[Embedded] = include!(concat!(env!("OUT_DIR"), "/runbooks.rs"));
 
 /// Why the runbooks could not be loaded. Every file was looked at, so all faults are named.
 #[derive(Debug)]
@@ -91,41 +65,15 @@ impl Library {
         Self::from_files(embedded_files())
     }
 
-    /// What a run needs of the binary: checks, causes and policy, the one runbook that it walks
-    /// (a sweep walks none), and the version table where a check in reach asks it. The rest would
-    /// be parsed for nothing.
+    /// What a run needs of the binary: all but the trees that it does not walk (a sweep walks
+    /// none). Nothing in it knows its place, as it is read from what the build parsed.
     pub fn embedded_for(runbook: Option<&str>) -> Result<Self, LoadError> {
         let walked = runbook.map(|id| format!("runbooks/{id}.yaml"));
-        let is_table = |file: &SourceFile| kind_of(&file.path) == Kind::Versions;
-        let needed = |file: &SourceFile| {
-            kind_of(&file.path) != Kind::Runbook || Some(&file.path) == walked.as_ref()
+        let needed = |file: &&Embedded| {
+            kind_of(file.path) != Kind::Runbook || Some(file.path) == walked.as_deref()
         };
-        let (tables, files): (Vec<_>, Vec<_>) =
-            embedded_files().into_iter().filter(needed).partition(is_table);
-        let mut library = Self::from_files(files)?;
-        if library.asks_versions() {
-            for table in tables {
-                let failed = |problem: Box<Problem>| LoadError {
-                    unreadable: Vec::new(),
-                    problems: vec![*problem],
-                };
-                library.add_file(table).map_err(failed)?;
-            }
-        }
-        Ok(library)
-    }
-
-    /// Whether a check on the version table is asked by a cause that the runbooks rank, or by a
-    /// step of theirs. Without a runbook, all causes are ranked.
-    fn asks_versions(&self) -> bool {
-        let asks = |id: &Spanned<String>| self.checks.get(&id.value).is_some_and(|c| c.versions);
-        let books = || self.runbooks.values();
-        let all = self.runbooks.is_empty() || books().any(|book| book.causes.is_empty());
-        let ranked = |cause: &&Cause| {
-            all || books().any(|book| book.causes.iter().any(|id| id.value == cause.id.value))
-        };
-        self.causes.values().filter(ranked).flat_map(Cause::favourable).any(|it| asks(&it.check))
-            || books().flat_map(|book| book.steps.values()).any(|step| asks(&step.check))
+        let compiled = |file: &Embedded| SourceFile { compiled: Some(file.json), ..file.source() };
+        Self::from_files(EMBEDDED.iter().filter(needed).map(compiled).collect())
     }
 
     /// What ships in the binary, overridden by the files of `user_dirs` in their order.
@@ -243,8 +191,8 @@ pub fn embedded_titles() -> Vec<(&'static str, &'static str)> {
     };
     EMBEDDED
         .iter()
-        .filter(|(path, _)| kind_of(path) == Kind::Runbook)
-        .map(|&(_, text)| (value(text, "id:"), value(text, "title:")))
+        .filter(|file| kind_of(file.path) == Kind::Runbook)
+        .map(|file| (value(file.yaml, "id:"), value(file.yaml, "title:")))
         .collect()
 }
 
@@ -258,10 +206,13 @@ struct PolicyText {
 }
 
 fn embedded_files() -> Vec<SourceFile> {
-    EMBEDDED
-        .iter()
-        .map(|&(path, text)| SourceFile { path: path.into(), text: text.into(), layer: 0 })
-        .collect()
+    EMBEDDED.iter().map(Embedded::source).collect()
+}
+
+impl Embedded {
+    fn source(&self) -> SourceFile {
+        SourceFile::new(self.path, self.yaml, 0)
+    }
 }
 
 /// The folder tells what a file holds.
@@ -279,6 +230,10 @@ fn kind_of(path: &str) -> Kind {
 }
 
 fn parse<T: DeserializeOwned>(file: &Arc<SourceFile>) -> Result<T, Box<Problem>> {
+    if let Some(json) = file.compiled {
+        let failed = |error| Box::new(Problem::error(file, 0..0, format!("{error}")));
+        return serde_json::from_str(json).map_err(failed);
+    }
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(&file.text, options).map_err(|error| {
         let span = error.location().map_or(0..0, |location| file.span(location));
@@ -313,7 +268,7 @@ fn read_dir(dir: &Path, layer: usize) -> Result<Vec<SourceFile>, Unreadable> {
 #[expect(clippy::disallowed_methods, reason = "the user's own runbooks, read once at the start")]
 fn read_file(path: PathBuf, layer: usize) -> Result<SourceFile, Unreadable> {
     match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(SourceFile { path: path.display().to_string(), text, layer }),
+        Ok(text) => Ok(SourceFile::new(path.display().to_string(), text, layer)),
         Err(why) => Err((path, why)),
     }
 }
@@ -337,7 +292,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str, text: &str, layer: usize) -> SourceFile {
-        SourceFile { path: path.into(), text: text.into(), layer }
+        SourceFile::new(path, text, layer)
     }
 
     #[test]

@@ -16,9 +16,16 @@ pub struct SourceFile {
     pub text: String,
     /// The directory it was loaded from: 0 for the embedded files, then in order of loading.
     pub layer: usize,
+    /// The same as JSON, where the build parsed it.
+    pub compiled: Option<&'static str>,
 }
 
 impl SourceFile {
+    /// A file as it was read.
+    pub fn new(path: impl Into<String>, text: impl Into<String>, layer: usize) -> Self {
+        Self { path: path.into(), text: text.into(), layer, compiled: None }
+    }
+
     /// The byte span of a parsed value. Values without one (a block scalar's inside) give the
     /// first character of their line and column.
     pub fn span(&self, location: Location) -> Range<usize> {
@@ -188,7 +195,7 @@ mod tests {
     #[test]
     fn a_problem_points_at_its_line_and_column() {
         let text = "a: 1\nquestion: Ähm\n".to_string();
-        let file = Arc::new(SourceFile { path: "x.yaml".into(), text, layer: 0 });
+        let file = Arc::new(SourceFile::new("x.yaml", text, 0));
         let span = file.find_from(0, "Ähm").unwrap();
         let problem = Problem::error(&file, span, "no question mark");
         assert_eq!((problem.line, problem.column), (2, 11));

@@ -25,6 +25,8 @@ const CAP: f64 = 4.0;
 const NONE_SCORE: f64 = 0.0;
 /// Probability from which a cause counts as supported.
 const SUPPORTED: f64 = 0.5;
+/// Causes of one family and severity whose scores differ by less than this many nats are not told apart.
+const KIN: f64 = 1.0;
 /// A cause that lacks a needed answer stays below this.
 const NOT_EXAMINABLE_CAP: f64 = 0.49;
 
@@ -37,6 +39,8 @@ pub struct Ranked<'a> {
     pub outcome: Outcome,
     /// Probability, `0..1`.
     pub probability: f64,
+    /// Causes of the same family that the evidence cannot tell from this one.
+    pub kin: Vec<&'a str>,
     /// The supported cause that this one comes with, by `leads_to`.
     pub consequence_of: Option<&'a str>,
     /// The cause that explains all that spoke for this one.
@@ -116,11 +120,13 @@ pub fn rank<'a>(
     while gate == Gate::Open
         && let Some((cause, probability)) = field.best(&found, &struck)
     {
+        let kin = field.kin(cause, &struck);
         struck.extend(cause.explains.iter().copied());
         found.push(Ranked {
             cause,
             outcome: Outcome::Supported,
             probability,
+            kin,
             consequence_of: None,
             explained_by: None,
         });
@@ -154,16 +160,20 @@ impl<'a, 'b> Field<'a, 'b> {
         Some(versions::group(self.library, self.answer(check)).unwrap_or(own))
     }
 
-    /// Strongest yes per group, less the strongest objection per group.
+    /// The weight of the evidence, as far as it counts.
     fn score(&self, cause: &Cause, struck: &BTreeSet<Group>) -> f64 {
+        self.evidence(cause, struck).clamp(-CAP, CAP)
+    }
+
+    /// Strongest yes per group, less the strongest objection per group.
+    fn evidence(&self, cause: &Cause, struck: &BTreeSet<Group>) -> f64 {
         let yes = |item: &Item| self.answer(&item.check.value).is_yes();
         let pro = cause.favourable().filter(|item| yes(item));
         let con = cause.against.iter().filter(|item| yes(item));
         let no = cause.favourable().filter(|item| self.answer(&item.check.value).is_no());
         let against = con.map(|item| (item, item.weight)).chain(no.map(|item| (item, item.no)));
-        let total = self.strongest(pro.map(|item| (item, item.weight)), struck)
-            - self.strongest(against, &BTreeSet::new());
-        total.clamp(-CAP, CAP)
+        self.strongest(pro.map(|item| (item, item.weight)), struck)
+            - self.strongest(against, &BTreeSet::new())
     }
 
     fn strongest<'i>(
@@ -185,23 +195,44 @@ impl<'a, 'b> Field<'a, 'b> {
     }
 
     /// Probability against "none", "outside the catalogue" and every rival that rests on the same
-    /// signal groups; causes that rest on other groups may be true beside it.
+    /// signal groups; causes that rest on other groups may be true beside it. It is that of the
+    /// family where the evidence cannot tell its members apart.
     fn probability(&self, cause: &Cause, struck: &BTreeSet<Group>) -> f64 {
         let fitted = &self.library.track_record;
         let weigh = |score: f64| (score / fitted.temperature).exp();
-        let own = weigh(self.score(cause, struck));
-        let claimed = self.claimed(cause, struck);
-        let rivals = self.causes.iter().filter(|(other, standing)| {
+        let (kin, rivals): (Vec<_>, Vec<_>) =
+            self.rivals(cause, struck).partition(|(_, is_kin, _)| *is_kin);
+        let sum =
+            |of: Vec<(&Cause, bool, f64)>| of.iter().map(|(.., score)| weigh(*score)).sum::<f64>();
+        let own = weigh(self.score(cause, struck)) + sum(kin);
+        let field = weigh(NONE_SCORE) + weigh(fitted.outside_score) + sum(rivals);
+        (own / (own + field)).min(self.track_record_cap(cause))
+    }
+
+    /// Open causes that rest on the same signal groups: whether they are kin, and their scores.
+    fn rivals(
+        &self,
+        cause: &Cause,
+        struck: &BTreeSet<Group>,
+    ) -> impl Iterator<Item = (&'a Cause, bool, f64)> {
+        let (own, claimed) = (self.score(cause, struck), self.claimed(cause, struck));
+        let rivals = self.causes.iter().filter(move |(other, standing)| {
             *standing == Standing::Open
                 && contests(cause, other)
                 && !self.claimed(other, struck).is_disjoint(&claimed)
         });
-        let rivals = rivals
-            .map(|(other, _)| self.score(other, struck))
-            .filter(|score| *score > 0.0)
-            .map(weigh);
-        let field = weigh(NONE_SCORE) + weigh(fitted.outside_score) + rivals.sum::<f64>();
-        (own / (own + field)).min(self.track_record_cap(cause))
+        let scored = rivals.map(|(other, _)| (*other, self.score(other, struck)));
+        scored.filter(|(_, score)| *score > 0.0).map(move |(other, score)| {
+            let alike = other.family == cause.family && other.severity == cause.severity;
+            let is_kin = alike && (own - score).abs() < KIN;
+            (other, is_kin, score)
+        })
+    }
+
+    /// Causes of the same family that are as likely.
+    fn kin(&self, cause: &Cause, struck: &BTreeSet<Group>) -> Vec<&'a str> {
+        let kin = self.rivals(cause, struck).filter(|(_, is_kin, _)| *is_kin);
+        kin.map(|(other, ..)| other.id.value.as_str()).collect()
     }
 
     /// The groups in which something speaks for a cause.
@@ -235,7 +266,7 @@ impl<'a, 'b> Field<'a, 'b> {
         false
     }
 
-    /// The next cause to name: the worst, then the most probable one; but a mechanism before the
+    /// The next cause to name: the worst, then the one with most evidence; but a mechanism before the
     /// driver behind it and before the mechanism it leads to, and an effect after all else. What is down outranks what is refused
     /// meanwhile, however sure the latter is.
     fn best(&self, found: &[Ranked<'a>], struck: &BTreeSet<Group>) -> Option<(&'a Cause, f64)> {
@@ -245,13 +276,15 @@ impl<'a, 'b> Field<'a, 'b> {
             .iter()
             .filter(|(cause, standing)| *standing == Standing::Open && !named(cause))
             .filter(|(cause, _)| self.decided_outside(cause, struck))
-            .map(|(cause, _)| (*cause, self.probability(cause, struck), self.score(cause, struck)))
+            .map(|(cause, _)| {
+                (*cause, self.probability(cause, struck), self.evidence(cause, struck))
+            })
             .filter(|(_, probability, _)| *probability >= SUPPORTED)
             .collect();
         open.sort_by(|a, b| {
             let effect = |cause: &Cause| cause.rank == Rank::Effect;
             let order = effect(a.0).cmp(&effect(b.0)).then(b.0.severity.cmp(&a.0.severity));
-            order.then(b.1.total_cmp(&a.1)).then(b.2.total_cmp(&a.2))
+            order.then(b.2.total_cmp(&a.2)).then(b.1.total_cmp(&a.1))
         });
         let first = open.first()?;
         let better = open.iter().find(|(cause, ..)| match (first.0.rank, cause.rank) {
@@ -288,6 +321,7 @@ impl<'a, 'b> Field<'a, 'b> {
                 })
                 .map(|(cause, _)| Ranked {
                     cause,
+                    kin: Vec::new(),
                     consequence_of: Some(root.cause.id.value.as_str()),
                     ..root.clone()
                 })
@@ -330,6 +364,7 @@ impl<'a, 'b> Field<'a, 'b> {
                     cause,
                     outcome,
                     probability: probability.min(NOT_EXAMINABLE_CAP),
+                    kin: Vec::new(),
                     consequence_of: None,
                     explained_by: best.filter(|_| explained),
                 }

@@ -109,7 +109,7 @@ steps:
 
     #[track_caller]
     fn outcome(test: &str) -> Option<String> {
-        let file = |path: &str, text: String| SourceFile { path: path.into(), text, layer: 0 };
+        let file = |path: &str, text: String| SourceFile::new(path, text, 0);
         let library = Library::from_files(vec![
             file("checks/a.yaml", CHECKS.into()),
             file("causes/a.yaml", CAUSES.into()),

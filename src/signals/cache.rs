@@ -1,6 +1,6 @@
 //! The prefix cache: how much of the prompts it saves, and whether it is on.
 
-use crate::unit::Unit;
+use crate::{evidence::Span, unit::Unit};
 
 use super::{
     Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, estimate::Amount,
@@ -40,7 +40,17 @@ pub(super) static SIGNALS: &[Signal] = &[
               from 0.9.0), which preemption inflates.",
         source: "metrics",
         families: &["prompt_tokens_cached", "ttft"],
-        derive: Derive::Span(|frame| frame.ratio(CACHED, FIRST_TOKENS, FIRST_TOKENS)),
+        derive: Derive::Span(cached_per_request),
+    },
+    Signal {
+        name: "cached_recovery_factor",
+        unit: Unit::Factor,
+        about: "Cached prompt tokens per request in the last half of the window over the first.",
+        doc: "Above 1 while a new prefix warms up; near 1 where each prompt begins anew, or where \
+              nothing changes. It needs at least five pages.",
+        source: "metrics",
+        families: &["prompt_tokens_cached", "ttft"],
+        derive: Derive::Span(recovery),
     },
     Signal {
         name: "computed_per_request_tokens",
@@ -117,6 +127,28 @@ fn hit_ratio(frame: &Frame<'_>) -> Value {
 
 pub(super) fn computed_per_request(frame: &Frame<'_>) -> Value {
     frame.ratio(COMPUTED, FIRST_TOKENS, FIRST_TOKENS)
+}
+
+fn cached_per_request(frame: &Frame<'_>) -> Value {
+    frame.ratio(CACHED, FIRST_TOKENS, FIRST_TOKENS)
+}
+
+/// Intervals between pages that each half needs.
+const LEAST_INTERVALS: usize = 2;
+
+fn recovery(frame: &Frame<'_>) -> Value {
+    let parts = frame.intervals();
+    let half = parts.len() / 2;
+    if frame.view.is_lifetime() || half < LEAST_INTERVALS {
+        let why = "too few pages to tell whether the cache fills again";
+        return Err(Missing::new(MissingKind::TooFew, why));
+    }
+    let over = |parts: &[Frame<'_>]| {
+        let (first, last) = (parts[0].view.span(), parts[parts.len() - 1].view.span());
+        cached_per_request(&Frame::new(frame.evidence, Span { from: first.from, to: last.to }))
+    };
+    let (early, late) = (over(&parts[..half])?, over(&parts[half..])?);
+    late.over(&early).ok_or_else(|| Missing::no_samples("cached token in the first half"))
 }
 
 fn caching_enabled(frame: &Frame<'_>) -> Value {

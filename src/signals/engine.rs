@@ -23,6 +23,17 @@ pub(super) static SIGNALS: &[Signal] = &[
         derive: Derive::Span(usage_rise),
     },
     Signal {
+        name: "kv_cache_usage_per_running_ratio",
+        unit: Unit::Ratio,
+        about: "Share of the KV blocks in use for each running request.",
+        doc: "Sum of the usage over sum of the running requests, over the pages on which something \
+              runs. It grows with the lengths of prompts and answers, falls with the prefix that \
+              requests share, and grows without either where blocks are not given back.",
+        source: "metrics",
+        families: &["kv_cache_usage", "running"],
+        derive: Derive::Span(usage_per_running),
+    },
+    Signal {
         name: "kv_idle_floor_ratio",
         unit: Unit::Ratio,
         about: "Least share of KV blocks in use while nothing runs or waits.",
@@ -164,6 +175,21 @@ fn usage_rise(frame: &Frame<'_>) -> Value {
     let first = lowest(points.iter().take(third));
     let last = lowest(points.iter().rev().take(third));
     Ok(Estimate::exact((last - first).max(0.0), None))
+}
+
+fn usage_per_running(frame: &Frame<'_>) -> Value {
+    let points = usage(frame)?;
+    let running = frame.view.gauge(frame.name("running")?);
+    let held = |point: &Point| {
+        let running = running.iter().find(|page| page.at == point.at)?.value;
+        (running >= 1.0).then_some((point.value, running))
+    };
+    let held: Vec<(f64, f64)> = points.iter().filter_map(held).collect();
+    let (usage, running) = held.iter().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    if held.is_empty() {
+        return Err(Missing::no_samples("page with a running request"));
+    }
+    Ok(Estimate::exact(usage / running, None))
 }
 
 fn idle_floor(frame: &Frame<'_>) -> Value {

@@ -2,7 +2,7 @@
 
 use crate::unit::Unit;
 
-use super::{Derive, Estimate, Frame, Missing, Signal, Value, estimate::Amount};
+use super::{Derive, Estimate, Frame, Missing, Signal, Value, estimate::Amount, tail};
 
 /// Rows of this family.
 pub(super) static SIGNALS: &[Signal] = &[
@@ -65,6 +65,26 @@ pub(super) static SIGNALS: &[Signal] = &[
         source: "metrics",
         families: &["itl"],
         derive: Derive::Span(|frame| frame.quantile("itl", 0.99)),
+    },
+    Signal {
+        name: "itl_pause_share_ratio",
+        unit: Unit::Ratio,
+        about: "Least share of the time between tokens that went into unusual pauses.",
+        doc: "Pauses are gaps above the bucket bound under which at least 98 % of the baseline's \
+              gaps lie, each counted at the lower bound of its bucket, over the time of all gaps.",
+        source: "metrics",
+        families: &["itl"],
+        derive: Derive::Pair(|now, before| tail::least_share("itl", now, before)),
+    },
+    Signal {
+        name: "itl_body_shift_ratio",
+        unit: Unit::Ratio,
+        about: "Share of usual gaps between tokens that became longer.",
+        doc: "The largest rise, over the bucket bounds of usual gaps, of the share of gaps above \
+              the bound, less the share of unusual pauses. Near 0 where only pauses were added.",
+        source: "metrics",
+        families: &["itl"],
+        derive: Derive::Pair(|now, before| tail::body_shift("itl", now, before)),
     },
     Signal {
         name: "tpot_mean_seconds",

@@ -20,6 +20,7 @@ mod queue;
 pub mod release;
 mod standstill;
 mod steps;
+mod tail;
 mod traces;
 mod traffic;
 

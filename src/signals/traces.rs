@@ -25,14 +25,4 @@ pub(super) static SIGNALS: &[Signal] = &[
         families: &[],
         derive: Derive::Span(|_| not_read("a shadow comparison")),
     },
-    Signal {
-        name: "prefill_stall_ratio",
-        unit: Unit::Ratio,
-        about: "Share of decode time in which a long prefill held the step.",
-        doc: "From trace spans of requests that decode while another prefills. \
-              No source of this version gives it.",
-        source: "mlflow",
-        families: &[],
-        derive: Derive::Span(|_| not_read("traces")),
-    },
 ];

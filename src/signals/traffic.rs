@@ -1,8 +1,8 @@
 //! What is asked of the server: arrivals, sizes of prompts and answers, and what they add up to.
 
-use crate::{evidence::histogram::Histogram, unit::Unit};
+use crate::unit::Unit;
 
-use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, estimate::Amount};
+use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, estimate::Amount, tail};
 
 /// Rows of this family.
 pub(super) static SIGNALS: &[Signal] = &[
@@ -74,7 +74,7 @@ pub(super) static SIGNALS: &[Signal] = &[
               large ones get in. Compared with the share above the same bound before.",
         source: "metrics",
         families: &["request_prompt_tokens"],
-        derive: Derive::Pair(oversize),
+        derive: Derive::Pair(|now, before| tail::excess(PROMPTS, now, before)),
     },
     Signal {
         name: "oversize_prompt_work_ratio",
@@ -84,7 +84,7 @@ pub(super) static SIGNALS: &[Signal] = &[
               over all prompt tokens: a lower bound of their share.",
         source: "metrics",
         families: &["request_prompt_tokens"],
-        derive: Derive::Pair(oversize_work),
+        derive: Derive::Pair(|now, before| tail::least_share(PROMPTS, now, before)),
     },
     Signal {
         name: "prompt_body_shift_ratio",
@@ -95,7 +95,7 @@ pub(super) static SIGNALS: &[Signal] = &[
               added; the error is that of the difference of two shares of one half.",
         source: "metrics",
         families: &["request_prompt_tokens"],
-        derive: Derive::Pair(body_shift),
+        derive: Derive::Pair(|now, before| tail::body_shift(PROMPTS, now, before)),
     },
     Signal {
         name: "output_mean_tokens",
@@ -174,6 +174,7 @@ pub(super) static SIGNALS: &[Signal] = &[
     },
 ];
 
+const PROMPTS: &str = "request_prompt_tokens";
 pub(super) const FINISHES: Amount = |frame| frame.increase("request_success");
 pub(super) const SECONDS: Amount = |frame| frame.seconds();
 pub(super) const FIRST_TOKENS: Amount = |frame| frame.count("ttft");
@@ -196,59 +197,6 @@ fn growth_in_flight(frame: &Frame<'_>) -> Result<f64, Missing> {
         }
     }
     Ok(growth)
-}
-
-/// Share of the baseline's prompts that must lie at or below the limit of the usual.
-const USUAL: f64 = 0.98;
-
-fn usual_limit(before: &Frame<'_>) -> Result<(f64, f64), Missing> {
-    let histogram = before.histogram("request_prompt_tokens")?;
-    let few = || Missing::new(MissingKind::NoBaseline, "too few prompts in the baseline");
-    if histogram.count < 30.0 {
-        return Err(few());
-    }
-    let (_, limit) = histogram.quantile(USUAL).filter(|(_, hi)| hi.is_finite()).ok_or_else(few)?;
-    Ok((limit, histogram.above(limit).unwrap_or(0.0) / histogram.count))
-}
-
-fn oversize(now: &Frame<'_>, before: &Frame<'_>) -> Value {
-    let (limit, usual) = usual_limit(before)?;
-    let histogram = now.histogram("request_prompt_tokens")?;
-    let above = histogram.above(limit).ok_or_else(|| Missing::no_samples("such bucket"))?;
-    let excess = (above - usual * histogram.count).max(0.0);
-    Estimate::share(excess, histogram.count).ok_or_else(|| Missing::no_samples("finished request"))
-}
-
-fn oversize_work(now: &Frame<'_>, before: &Frame<'_>) -> Value {
-    let (limit, _) = usual_limit(before)?;
-    let histogram = now.histogram("request_prompt_tokens")?;
-    if histogram.sum <= 0.0 {
-        return Err(Missing::no_samples("finished request"));
-    }
-    let share = (histogram.least_sum_above(limit) / histogram.sum).min(1.0);
-    Ok(Estimate::exact(share, Some(histogram.count)))
-}
-
-/// The largest rise, over the bounds of usual prompts, of the share of prompts above a bound, less
-/// the share of oversize ones: what moved is then the body of the distribution.
-fn body_shift(now: &Frame<'_>, before: &Frame<'_>) -> Value {
-    let (limit, _) = usual_limit(before)?;
-    let excess = oversize(now, before)?.point;
-    let (now, before) =
-        (now.histogram("request_prompt_tokens")?, before.histogram("request_prompt_tokens")?);
-    if now.count <= 0.0 {
-        return Err(Missing::no_samples("finished request"));
-    }
-    let rise = |bound: f64| {
-        let share = |of: &Histogram| Some(of.above(bound)? / of.count);
-        Some(share(&now)? - share(&before)?)
-    };
-    let rises = now.bounds().filter(|bound| *bound < limit).filter_map(rise);
-    let shift = rises.fold(0.0, f64::max) - excess;
-    let error = (0.25 / now.count + 0.25 / before.count).sqrt();
-    let point = shift.max(0.0);
-    let (lo, hi) = ((point - error).max(0.0), point + error);
-    Ok(Estimate { point, lo, hi, n: Some(now.count.min(before.count)), bucket: false })
 }
 
 fn no_growth() -> Missing {

@@ -50,6 +50,7 @@ fn cause(id: &str, family: &str, title: &str, status: Status, probability: f64) 
         missing: vec![],
         decided_by: None,
         leads_to: vec![],
+        not_told_from: Vec::new(),
         consequence_of: None,
         track_record: None,
         fixes: vec![],

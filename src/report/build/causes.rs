@@ -54,6 +54,7 @@ fn cause(
             .map(|next| next.value.clone())
             .filter(|next| supported.contains(&next.as_str()))
             .collect(),
+        not_told_from: ranked.kin.iter().map(ToString::to_string).collect(),
         consequence_of: ranked.consequence_of.map(Into::into),
         track_record: told(&case.library.track_record, &cause.id.value),
         fixes: advice::fixes(case, &fixes(case, answers, cause)),

@@ -103,6 +103,10 @@ fn cause(cause: &CauseFound, columns: usize) -> Vec<Line> {
     for gap in &cause.missing {
         lines.extend(labelled("  missing", &words::gap(gap), Tone::Plain, columns));
     }
+    if !cause.not_told_from.is_empty() {
+        let kin = format!("Not told from {}.", clean(&cause.not_told_from.join(", ")));
+        lines.extend(labelled("  kin", &kin, Tone::Plain, columns));
+    }
     if let Some(check) = words::decided(cause) {
         lines.extend(labelled("  decides", &check, Tone::Plain, columns));
     }

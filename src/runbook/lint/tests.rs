@@ -64,10 +64,9 @@ tests:
 fn shown(from: &str, to: &str) -> String {
     let all = [CHECKS, CAUSES, POLICY, RUNBOOK, VERSIONS];
     assert!(from.is_empty() || all.iter().any(|text| text.contains(from)), "{from}");
-    let file = |path: &str, text: &str| SourceFile {
-        path: path.into(),
-        text: if from.is_empty() { text.into() } else { text.replacen(from, to, 1) },
-        layer: 0,
+    let file = |path: &str, text: &str| {
+        let text = if from.is_empty() { text.into() } else { text.replacen(from, to, 1) };
+        SourceFile::new(path, text, 0)
     };
     let files = vec![
         file("checks/a.yaml", CHECKS),
@@ -197,8 +196,8 @@ fn an_unused_check_is_a_warning() {
     let text = format!(
         "{CHECKS}- {{id: lone, question: Q?, when: 'true', group: queue, yes: Y, no: N}}\n"
     );
-    let file = SourceFile { path: "checks/a.yaml".into(), text, layer: 0 };
-    let policy = SourceFile { path: "policy.yaml".into(), text: POLICY.into(), layer: 0 };
+    let file = SourceFile::new("checks/a.yaml", text, 0);
+    let policy = SourceFile::new("policy.yaml", POLICY, 0);
     let library = Library::from_files(vec![file, policy]).unwrap();
     let problems = lint_with(&library, ["ttft_mean_seconds", "running_requests"].into());
     let unused: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();

@@ -117,7 +117,7 @@ fn is_one(kind: Kind, seen: &Seen<'_>) -> bool {
         Kind::Volatile | Kind::VolatileHalf | Kind::CachingOff => slower && seen.lost(),
         Kind::ColdCache => seen.lost(),
         Kind::NewPrompts | Kind::MixDiversified => {
-            seen.grew(|t| t.cached) < 0.85 && seen.grew(|t| t.ttft) >= 1.5
+            seen.grew(|t| t.cached) < 0.8 && seen.grew(|t| t.ttft) >= 2.0
         }
         Kind::Interference => seen.tails() >= 2.0 && seen.typical() < 1.25 && preempted == 0.0,
         Kind::Leak => seen.waiting() >= 1.0 && seen.after.kv_peak > 0.97,

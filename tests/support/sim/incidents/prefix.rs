@@ -63,11 +63,18 @@ pub fn cold(rng: &mut Rng) -> Site {
     site
 }
 
+/// What heals by itself within two minutes is looked at before it has.
+fn still_felt(site: &mut Site, rng: &mut Rng) {
+    let ago = (site.plan.length * 0.5).min(rng.between(60.0, 110.0));
+    site.onset = site.plan.warmup + site.plan.length - ago;
+    site.plan.onset = Some(site.onset);
+}
+
 /// All callers get a new version of their prompt, which must become known anew.
 pub fn new_edition(rng: &mut Rng) -> Site {
     let mut site = many_tenants((30.0, 60.0), rng);
+    still_felt(&mut site, rng);
     site.load(0.4, 0.4);
-    site.plan.length += 120.0;
     site.plan.config.blocks *= 2;
     site.change(|shape| shape.edition = 1);
     site
@@ -76,9 +83,9 @@ pub fn new_edition(rng: &mut Rng) -> Site {
 /// Many new callers with prompts of their own join the few that there were.
 pub fn diversified(rng: &mut Rng) -> Site {
     let mut site = on_prefixes(rng);
+    still_felt(&mut site, rng);
     let load = rng.between(0.15, 0.3);
     site.load(load, load);
-    site.plan.length += 120.0;
     let old = site.shape().tenants as f64;
     let tenants = (site.capacity * load * rng.between(50.0, 120.0)) as usize + 40;
     // What the old ones keep of the traffic.
