@@ -1,7 +1,7 @@
 //! GPUs through the driver's library: the real wrapper, the program's own child process, and a
 //! simulated library that answers from fixtures/nvml/.
 #![cfg(all(feature = "nvml", target_os = "linux"))]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "support/cli.rs"]
 mod cli;
