@@ -62,6 +62,13 @@ pub enum Command {
     /// Write or check the generated parts of the repository
     #[command(hide = true)]
     Generate(GenerateArgs),
+    /// Ask the GPU driver once; the program calls itself so
+    #[command(name = "__nvml", hide = true)]
+    AskDriver {
+        /// The library.
+        #[arg(long, value_name = "FILE")]
+        library: Option<PathBuf>,
+    },
     /// A runbook of the user's own directory.
     #[command(external_subcommand)]
     Other(Vec<OsString>),
@@ -142,7 +149,7 @@ pub struct ReplayArgs {
         long, value_name = "PATH",
         conflicts_with_all = [
             "url", "probe", "timeout", "ca", "insecure", "adapter_dir", "redact_addresses",
-            "host_root"
+            "host_root", "nvml_library"
         ]
     )]
     pub replay: Vec<PathBuf>,
@@ -170,7 +177,7 @@ pub struct LiveArgs {
     /// Base URL of the vLLM server [default: found on this host]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// Deadline of each request to the server [default: 5s]
+    /// Deadline of each request to the server, and of the GPU driver [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
     /// Send N tiny streamed completions, 1 to 3, to measure what network and proxy cost [default:
@@ -215,6 +222,10 @@ pub struct LiveArgs {
     /// Read /proc and /sys of the server's machine under this folder
     #[arg(long, value_name = "DIR", hide = true)]
     pub host_root: Option<PathBuf>,
+    /// NVIDIA's management library, where it is not in the usual place [default:
+    /// libnvidia-ml.so.1]
+    #[arg(long, value_name = "FILE")]
+    pub nvml_library: Option<PathBuf>,
     /// Largest body or file read, e.g. 64MiB [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_body: Option<u64>,

@@ -81,6 +81,8 @@ pub struct LiveSettings {
     pub kernel_log: Option<PathBuf>,
     /// Root of the machine that the server runs on; `None` for this one.
     pub host_root: Option<PathBuf>,
+    /// NVIDIA's management library.
+    pub nvml_library: Option<PathBuf>,
     /// Largest body or file, bytes.
     pub max_body: u64,
     /// Sources to use.
@@ -131,6 +133,8 @@ pub struct FileConfig {
     pub redact_addresses: bool,
     /// File with the kernel's log.
     pub kernel_log: Option<PathBuf>,
+    /// NVIDIA's management library, where it is not in the usual place.
+    pub nvml_library: Option<PathBuf>,
     /// Largest body or file read, e.g. `64MiB`.
     pub max_body: Option<String>,
     /// Sources to leave out.
@@ -282,6 +286,7 @@ fn live_settings(
         redact_addresses: args.redact_addresses || file.redact_addresses,
         kernel_log: args.kernel_log.clone().or_else(|| file.kernel_log.clone()),
         host_root: args.host_root.clone(),
+        nvml_library: args.nvml_library.clone().or_else(|| file.nvml_library.clone()),
         max_body: args.max_body.or(max_body.transpose()?).unwrap_or(64 << 20),
         sources: sources(args, file),
     })
@@ -373,7 +378,7 @@ mod tests {
         let plain = live_settings(&LiveArgs::default(), None, &file, &env).unwrap();
         assert_eq!(plain.url.as_deref(), Some("http://file"));
         assert_eq!(plain.api_key, Some(Secret("env".into())));
-        assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 5));
+        assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 6));
         let flags = LiveArgs {
             url: Some("http://flag".into()),
             api_key: Some("flag".into()),

@@ -25,6 +25,8 @@ pub enum Source {
     Kernel,
     /// The machine and the process: CPU, memory, cgroup, open files.
     Host,
+    /// The GPU driver on this host.
+    Nvml,
 }
 
 /// Report formats.

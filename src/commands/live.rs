@@ -17,7 +17,7 @@ use crate::{
     sources::{
         adapters, host,
         http::{self, Options},
-        kernel,
+        kernel, nvml,
         vllm::{self, Live, Progress, Tried},
     },
 };
@@ -58,11 +58,16 @@ pub(super) fn sample(
             () = &mut stop => return Err(stopped(cut_short.get())),
             url = find(settings) => url?,
         };
+        let gpus = gpus(settings, &url);
         let live = live(settings, url, window);
         vllm::check(&live).map_err(unusable)?;
+        let gpus = gpus.map(nvml::Sampler::start);
         let bar = progress_bar(quiet);
         let before = look(settings, &live.url);
         let mut bundle = vllm::sample(&live, stop, &mut |progress| show(&bar, &progress)).await;
+        if let Some(gpus) = gpus {
+            gpus.finish(&mut bundle);
+        }
         bar.finish_and_clear();
         if let Some(before) = before {
             let after = look(settings, &live.url).flatten();
@@ -124,6 +129,14 @@ async fn find(settings: &LiveSettings) -> Result<String, Failure> {
     }
     let discovery = vllm::discover(settings.timeout.min(LOOK)).await;
     discovery.found.ok_or_else(|| no_server(&discovery.tried))
+}
+
+/// How to ask for this host's GPUs, unless they are none of the server's.
+fn gpus(settings: &LiveSettings, url: &str) -> Option<nvml::Options> {
+    let wanted = settings.sources.contains(&Source::Nvml)
+        && (settings.nvml_library.is_some() || nvml::is_here(url));
+    let library = settings.nvml_library.clone();
+    wanted.then_some(nvml::Options { library, deadline: settings.timeout })
 }
 
 fn live(settings: &LiveSettings, url: String, window: Duration) -> Live {

@@ -14,7 +14,7 @@ pub mod runbook;
 pub mod settings;
 mod write;
 
-use std::{ffi::OsString, fmt};
+use std::{ffi::OsString, fmt, path::Path};
 
 use clap::error::ErrorKind;
 
@@ -23,6 +23,7 @@ use crate::{
     config::{self, Environment},
     exit::Exit,
     runbook::Library,
+    sources::nvml,
 };
 
 /// A failure in words: what was tried, what happened, and what to try next.
@@ -75,9 +76,16 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Man => generate::man(),
             Command::Schema { of } => generate::schema(of),
             Command::Generate(args) => generate::run(&args),
+            Command::AskDriver { library } => ask_driver(library.as_deref()),
             Command::Other(_) => anyhow::bail!("a runbook was read as a command"),
         },
     }
+}
+
+/// One look at the GPUs, for the process that waits for it.
+fn ask_driver(library: Option<&Path>) -> anyhow::Result<Exit> {
+    write::print(&serde_json::to_string(&nvml::ask(library))?)?;
+    Ok(Exit::Clean)
 }
 
 /// Help and version go to stdout and are no error; usage errors exit with 2.

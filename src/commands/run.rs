@@ -212,6 +212,7 @@ pub(super) fn leave_out(bundle: &mut Bundle, keep: &[Source]) {
     drop(Source::Kube, "kube", &mut |bundle| drop_records(bundle, "kube"));
     drop(Source::Kernel, "kernel", &mut |bundle| bundle.kernel_log = None);
     drop(Source::Host, "host", &mut |bundle| drop_records(bundle, "host"));
+    drop(Source::Nvml, "nvml", &mut |bundle| drop_records(bundle, "nvml"));
 }
 
 fn drop_records(bundle: &mut Bundle, folder: &str) {
@@ -246,7 +247,7 @@ mod tests {
         leave_out(&mut bundle, &[Source::Metrics]);
         assert!(bundle.log.is_none() && bundle.scrapes.len() == 1);
         let said: Vec<_> = bundle.notes.iter().map(|note| note.id.as_str()).collect();
-        assert_eq!(said, ["probes", "log", "kube", "kernel", "host"]);
+        assert_eq!(said, ["probes", "log", "kube", "kernel", "host", "nvml"]);
         assert!(bundle.meta.sources.is_empty(), "how it failed is no answer to what was asked");
     }
 

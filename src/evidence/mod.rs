@@ -5,6 +5,7 @@
 pub mod adapter;
 #[expect(clippy::disallowed_methods, reason = "the bundle is files on disk")]
 pub mod bundle;
+pub mod gpu;
 pub mod histogram;
 pub mod host;
 pub mod kernel;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use adapter::AdapterFolder;
+pub use gpu::GpuSnapshot;
 pub use host::HostRound;
 pub use kernel::{KernelEvent, KernelFact, KernelLog};
 pub use series::{Series, SeriesSet, View};
@@ -41,6 +43,8 @@ pub struct Evidence {
     pub events: Vec<Event>,
     /// Adapters' folders as they lay on disk when the evidence was gathered.
     pub adapters: Vec<AdapterFolder>,
+    /// What the GPU driver said, in time order.
+    pub gpus: Vec<GpuSnapshot>,
     /// Finished HTTP requests as the server's access log shows them.
     pub access: Vec<AccessLine>,
     /// The server's log.
@@ -161,6 +165,8 @@ pub enum EventKind {
     AdapterUnloaded,
     /// Kubernetes reported something of a pod.
     Pod,
+    /// A GPU reports a fault, is held back, or is shared with a stranger.
+    GpuState,
 }
 
 /// One finished request in the server's access log.

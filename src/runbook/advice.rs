@@ -77,6 +77,9 @@ pub enum Action {
     FixGateway,
     FreeHost,
     ReplaceHost,
+    ResetGpu,
+    RestartHost,
+    CoolHost,
 }
 
 /// What an action may cost.

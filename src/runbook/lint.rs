@@ -16,7 +16,7 @@ use super::{
 use crate::signals::{self, families::Version};
 
 /// Commands of the tool: a runbook of such a name could never be run.
-pub const RESERVED: [&str; 13] = [
+pub const RESERVED: [&str; 14] = [
     "sweep",
     "prefix-diff",
     "collect",
@@ -28,6 +28,7 @@ pub const RESERVED: [&str; 13] = [
     "man",
     "schema",
     "generate",
+    "__nvml",
     "help",
     "exit-code",
 ];

@@ -10,6 +10,7 @@ mod endpoint;
 mod engine;
 mod estimate;
 pub mod families;
+mod gpu;
 mod host;
 pub mod impact;
 pub mod kernel;
@@ -195,6 +196,7 @@ pub fn registry() -> impl Iterator<Item = &'static Signal> {
         capacity::SIGNALS,
         endpoint::SIGNALS,
         engine::SIGNALS,
+        gpu::SIGNALS,
         host::SIGNALS,
         kernel::SIGNALS,
         logs::SIGNALS,

@@ -54,7 +54,7 @@ pub fn listens_at(args: &[String]) -> Option<String> {
     Some(format!("{scheme}://{host}:{port}"))
 }
 
-fn is_server(args: &[String]) -> bool {
+pub(super) fn is_server(args: &[String]) -> bool {
     let serves = |pair: &[String]| {
         let program = pair[0].rsplit('/').next();
         program == Some("vllm") && pair[1] == "serve"

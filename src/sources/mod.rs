@@ -10,6 +10,7 @@ pub mod kube;
 pub mod local;
 pub mod log_patterns;
 pub mod logs;
+pub mod nvml;
 mod read;
 pub mod vllm;
 

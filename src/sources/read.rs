@@ -11,7 +11,7 @@ use crate::unit::counted;
 use super::{
     adapters,
     exposition::{self, PageError, Summary},
-    facts, host, kernel, kube, logs,
+    facts, host, kernel, kube, logs, nvml,
 };
 
 /// Reads a bundle's raw bodies into evidence. Whatever cannot be read becomes a source status.
@@ -26,12 +26,15 @@ pub fn read(bundle: &Bundle) -> Evidence {
     read_log(bundle, &mut evidence);
     read_kube(bundle, &mut evidence);
     read_kernel_log(bundle, &mut evidence);
+    let (gpus, driver) = nvml::read(bundle);
+    evidence.gpus = gpus;
     evidence.events = events(&evidence);
     for status in recorded_statuses(bundle) {
         note(&mut evidence.sources, Some(status));
     }
     note(&mut evidence.sources, pages);
     note(&mut evidence.sources, adapters::status(bundle));
+    note(&mut evidence.sources, driver);
     let probes = probe_status(&evidence);
     note(&mut evidence.sources, probes);
     evidence.sources.sort_by(|a, b| a.id.cmp(&b.id));
@@ -183,6 +186,7 @@ fn events(evidence: &Evidence) -> Vec<Event> {
     if let Some(log) = &evidence.kernel {
         events.extend(kernel::events(log, evidence.span));
     }
+    events.extend(nvml::events(&evidence.gpus));
     events.sort_by(|a, b| a.at.total_cmp(&b.at).then_with(|| a.text.cmp(&b.text)));
     events
 }
