@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use memchr::memmem::Finder;
 
 use crate::evidence::{SourceState, SourceStatus, bundle::Bundle};
 
@@ -78,7 +79,7 @@ fn kept_of_file(mut file: File) -> io::Result<Vec<u8>> {
 
 /// The lines that matter, the newest within bounds.
 fn kept(reader: &mut dyn BufRead) -> io::Result<Vec<u8>> {
-    let mut ring = Ring::default();
+    let mut ring = Ring::new();
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -93,15 +94,19 @@ fn kept(reader: &mut dyn BufRead) -> io::Result<Vec<u8>> {
     }
 }
 
-#[derive(Default)]
 struct Ring {
+    marks: [Finder<'static>; MARKS.len()],
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
 }
 
 impl Ring {
+    fn new() -> Self {
+        Self { marks: MARKS.map(Finder::new), lines: VecDeque::new(), bytes: 0 }
+    }
+
     fn add(&mut self, line: &[u8]) {
-        if !MARKS.iter().any(|mark| memchr::memmem::find(line, mark).is_some()) {
+        if !self.marks.iter().any(|mark| mark.find(line).is_some()) {
             return;
         }
         self.bytes += line.len() + 1;
@@ -122,7 +127,7 @@ impl Ring {
 fn kmsg(path: &Path, boot: Option<f64>) -> io::Result<Vec<u8>> {
     let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let mut device = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let mut ring = Ring::default();
+    let mut ring = Ring::new();
     let mut record = vec![0; 16 << 10];
     for _ in 0..MAX_RECORDS {
         match device.read(&mut record) {
