@@ -16,7 +16,7 @@ use crate::evidence::{SourceState, SourceStatus, bundle::Bundle};
 /// Bytes read of one line; the rest of it is passed over.
 pub(super) const MAX_LINE: usize = 4096;
 /// Bytes read of a file, from its end.
-const MAX_READ: u64 = 256 << 20;
+const MAX_READ: u64 = 64 << 20;
 /// Bytes kept; the newest lines are.
 const MAX_KEPT: usize = 2 << 20;
 /// Most records of /dev/kmsg.
@@ -38,7 +38,13 @@ const MARKS: [&[u8]; 9] = [
 /// Records the lines of `file` that matter.
 pub fn from_file(bundle: &mut Bundle, file: &Path) {
     match File::open(file).and_then(kept_of_file) {
-        Ok(kept) => bundle.kernel_log = Some(kept),
+        Ok((kept, skipped)) => {
+            bundle.kernel_log = Some(kept);
+            if skipped > 0 {
+                let detail = format!("its end was read, {skipped} bytes before that were not");
+                note(bundle, SourceState::Partial, detail);
+            }
+        }
         Err(error) => {
             let status = match error.kind() {
                 io::ErrorKind::PermissionDenied => SourceState::Unauthorized,
@@ -69,12 +75,14 @@ fn note(bundle: &mut Bundle, status: SourceState, detail: String) {
     bundle.notes.push(SourceStatus { id: "kernel".into(), status, detail, took_ms: None });
 }
 
-fn kept_of_file(mut file: File) -> io::Result<Vec<u8>> {
-    let length = file.metadata()?.len();
-    if length > MAX_READ {
-        file.seek(SeekFrom::Start(length - MAX_READ))?;
+/// The lines of a file that matter, and how many bytes before them were not read.
+fn kept_of_file(mut file: File) -> io::Result<(Vec<u8>, u64)> {
+    let skipped = file.metadata()?.len().saturating_sub(MAX_READ);
+    if skipped > 0 {
+        file.seek(SeekFrom::Start(skipped))?;
     }
-    kept(&mut BufReader::with_capacity(1 << 16, file.take(MAX_READ)))
+    let kept = kept(&mut BufReader::with_capacity(1 << 16, file.take(MAX_READ)))?;
+    Ok((kept, skipped))
 }
 
 /// The lines that matter, the newest within bounds.
