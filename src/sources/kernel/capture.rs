@@ -9,13 +9,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use memchr::memmem::Finder;
 
 use crate::evidence::{SourceState, SourceStatus, bundle::Bundle};
 
 /// Bytes read of one line; the rest of it is passed over.
 pub(super) const MAX_LINE: usize = 4096;
 /// Bytes read of a file, from its end.
-const MAX_READ: u64 = 256 << 20;
+const MAX_READ: u64 = 64 << 20;
 /// Bytes kept; the newest lines are.
 const MAX_KEPT: usize = 2 << 20;
 /// Most records of /dev/kmsg.
@@ -37,7 +38,13 @@ const MARKS: [&[u8]; 9] = [
 /// Records the lines of `file` that matter.
 pub fn from_file(bundle: &mut Bundle, file: &Path) {
     match File::open(file).and_then(kept_of_file) {
-        Ok(kept) => bundle.kernel_log = Some(kept),
+        Ok((kept, skipped)) => {
+            bundle.kernel_log = Some(kept);
+            if skipped > 0 {
+                let detail = format!("its end was read, {skipped} bytes before that were not");
+                note(bundle, SourceState::Partial, detail);
+            }
+        }
         Err(error) => {
             let status = match error.kind() {
                 io::ErrorKind::PermissionDenied => SourceState::Unauthorized,
@@ -68,17 +75,19 @@ fn note(bundle: &mut Bundle, status: SourceState, detail: String) {
     bundle.notes.push(SourceStatus { id: "kernel".into(), status, detail, took_ms: None });
 }
 
-fn kept_of_file(mut file: File) -> io::Result<Vec<u8>> {
-    let length = file.metadata()?.len();
-    if length > MAX_READ {
-        file.seek(SeekFrom::Start(length - MAX_READ))?;
+/// The lines of a file that matter, and how many bytes before them were not read.
+fn kept_of_file(mut file: File) -> io::Result<(Vec<u8>, u64)> {
+    let skipped = file.metadata()?.len().saturating_sub(MAX_READ);
+    if skipped > 0 {
+        file.seek(SeekFrom::Start(skipped))?;
     }
-    kept(&mut BufReader::with_capacity(1 << 16, file.take(MAX_READ)))
+    let kept = kept(&mut BufReader::with_capacity(1 << 16, file.take(MAX_READ)))?;
+    Ok((kept, skipped))
 }
 
 /// The lines that matter, the newest within bounds.
 fn kept(reader: &mut dyn BufRead) -> io::Result<Vec<u8>> {
-    let mut ring = Ring::default();
+    let mut ring = Ring::new();
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -93,15 +102,19 @@ fn kept(reader: &mut dyn BufRead) -> io::Result<Vec<u8>> {
     }
 }
 
-#[derive(Default)]
 struct Ring {
+    marks: [Finder<'static>; MARKS.len()],
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
 }
 
 impl Ring {
+    fn new() -> Self {
+        Self { marks: MARKS.map(Finder::new), lines: VecDeque::new(), bytes: 0 }
+    }
+
     fn add(&mut self, line: &[u8]) {
-        if !MARKS.iter().any(|mark| memchr::memmem::find(line, mark).is_some()) {
+        if !self.marks.iter().any(|mark| mark.find(line).is_some()) {
             return;
         }
         self.bytes += line.len() + 1;
@@ -122,7 +135,7 @@ impl Ring {
 fn kmsg(path: &Path, boot: Option<f64>) -> io::Result<Vec<u8>> {
     let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let mut device = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let mut ring = Ring::default();
+    let mut ring = Ring::new();
     let mut record = vec![0; 16 << 10];
     for _ in 0..MAX_RECORDS {
         match device.read(&mut record) {
