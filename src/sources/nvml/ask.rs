@@ -1,10 +1,11 @@
 //! The questions to the driver as a whole.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nvml_wrapper::{Nvml, cuda_driver_version_major, cuda_driver_version_minor, error::NvmlError};
 
-use super::{Answer, device, failed, now};
+use super::{Answer, device, failed};
 use crate::evidence::SourceState;
 use crate::evidence::gpu::{Field, Gpu, GpuSnapshot, Reason};
 
@@ -108,4 +109,8 @@ fn words(error: &NvmlError, library: Option<&Path>) -> String {
         }
         (error, _) => format!("the GPU driver answers: {error}"),
     }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

@@ -8,6 +8,7 @@ mod ask;
 #[cfg(feature = "nvml")]
 mod device;
 mod events;
+#[cfg(feature = "nvml")]
 mod owner;
 
 use std::io::Read;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -233,8 +234,4 @@ fn state(snapshots: &[GpuSnapshot]) -> (SourceState, String) {
         Some((gpu, why)) => (SourceState::Partial, format!("{detail}; GPU {}: {why}", gpu.index)),
         None => (SourceState::Ok, detail),
     }
-}
-
-fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
