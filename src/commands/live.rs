@@ -65,8 +65,9 @@ pub(super) fn sample(
         let bar = progress_bar(quiet);
         let before = look(settings, &live.url);
         let mut bundle = vllm::sample(&live, stop, &mut |progress| show(&bar, &progress)).await;
-        if let Some(gpus) = gpus {
-            gpus.finish(&mut bundle);
+        match gpus {
+            Some(gpus) => gpus.finish(&mut bundle),
+            None => bundle.meta.sources.push(nvml::elsewhere()),
         }
         bar.finish_and_clear();
         if let Some(before) = before {

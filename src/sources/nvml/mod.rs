@@ -12,7 +12,7 @@ mod events;
 mod owner;
 
 use std::io::Read;
-use std::net::{ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -76,13 +76,25 @@ fn failed(status: SourceState, detail: impl Into<String>) -> Answer {
     Answer::Failed { status, detail: detail.into() }
 }
 
-/// Whether the host of `url` is this machine: its GPUs are those of the server then.
+/// Whether the host of `url` is this machine: its GPUs are those of the server then. No name is
+/// resolved for that, because a name server that hangs would hold up the run.
 pub fn is_here(url: &str) -> bool {
     let Ok(url) = http::parse_target(url) else { return false };
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let addresses = (host.as_str(), 0).to_socket_addrs();
-    // Only an address of this machine can be bound.
-    addresses.is_ok_and(|mut all| all.any(|address| UdpSocket::bind(address).is_ok()))
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let own = |address: IpAddr| UdpSocket::bind((address, 0)).is_ok();
+    host == "localhost" || host.parse().is_ok_and(own)
+}
+
+/// Said where the server is not known to be on this machine.
+pub fn elsewhere() -> SourceStatus {
+    SourceStatus {
+        id: "nvml".into(),
+        status: SourceState::NotConfigured,
+        detail: "the server is on another host; run this there, or give --nvml-library where its \
+                 GPUs are those of this host"
+            .into(),
+        took_ms: None,
+    }
 }
 
 /// What a run of reads gave.
@@ -233,5 +245,20 @@ fn state(snapshots: &[GpuSnapshot]) -> (SourceState, String) {
     match closed {
         Some((gpu, why)) => (SourceState::Partial, format!("{detail}; GPU {}: {why}", gpu.index)),
         None => (SourceState::Ok, detail),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_address_of_this_machine_is_here() {
+        for url in ["http://127.0.0.1:8000", "localhost:8000"] {
+            assert!(is_here(url), "{url}");
+        }
+        for url in ["http://192.0.2.7:8000", "https://vllm.example.com"] {
+            assert!(!is_here(url), "{url}");
+        }
     }
 }
