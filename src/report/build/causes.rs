@@ -3,7 +3,7 @@
 use crate::{
     report::{AnswerWord, CauseFound, Evidenced, Gap, Status},
     runbook::{
-        Cause, Check, Fix, Item, KnownChange, Tally, TrackRecord, XidRow,
+        Cause, Check, Fix, Item, KnownChange, Tally, TrackRecord, Weight, XidRow,
         expr::{Answer, Program, Truth, signal_of},
         rank::{Answers, Outcome, Ranked},
         versions, xid,
@@ -158,7 +158,12 @@ fn against(case: &Case<'_>, answers: &Answers, ranked: &Ranked<'_>) -> Vec<Evide
         let answer = answers.get(&check.id.value).filter(|answer| answer.is_yes())?;
         Some(sentence(case, check, answer, &check.yes))
     });
-    let needed = cause.requires.iter().chain(&cause.decisive);
+    let is = |item: &Item, wanted: fn(&Answer) -> bool| {
+        answers.get(&item.check.value).is_some_and(wanted)
+    };
+    let decided = cause.decisive.iter().any(|item| is(item, Answer::is_yes));
+    let counts = |item: &&Item| !decided || item.no != Weight::None;
+    let needed = cause.requires.iter().chain(cause.decisive.iter().filter(counts));
     let denied = checks(case, needed).into_iter().filter_map(|(check, _)| {
         let answer = answers.get(&check.id.value).filter(|answer| answer.is_no())?;
         Some(sentence(case, check, answer, &check.no))
