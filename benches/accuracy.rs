@@ -35,6 +35,8 @@ fn main() {
         return cases.split(',').for_each(explain);
     }
     let library = Library::embedded().unwrap();
+    let record = record::expected(&library.track_record, &record::recorded(&library));
+    let library = Library { track_record: record, ..library };
     let library = if asked("FIT") { fitted(&library) } else { library };
     if asked("WRITE") {
         return write(library);

@@ -328,12 +328,15 @@ pub fn second_root<'a>(report: &'a Report, top: &CauseFound) -> Option<&'a Cause
         .max_by(|a, b| a.probability.total_cmp(&b.probability))
 }
 
+/// Under this probability a rival is not worth a line of the first screen.
+const RIVAL: f64 = 1.0 / 3.0;
+
 /// The most likely cause that could be neither supported nor refuted.
 pub fn rival(report: &Report) -> Option<&CauseFound> {
     report
         .causes
         .iter()
-        .filter(|cause| cause.status == Status::NotExaminable && cause.probability >= 0.05)
+        .filter(|cause| cause.status == Status::NotExaminable && cause.probability >= RIVAL)
         .max_by(|a, b| a.probability.total_cmp(&b.probability))
 }
 

@@ -487,6 +487,9 @@ pub struct CauseRecord {
     /// On simulated servers.
     #[serde(skip_serializing_if = "Tally::is_empty")]
     pub simulated: Tally,
+    /// Simulated incidents beside these, on which the fitted numbers were fitted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub tuned: u32,
     /// Cases with nothing wrong in which it was named all the same.
     pub false_alarms: u32,
 }
@@ -494,7 +497,7 @@ pub struct CauseRecord {
 impl CauseRecord {
     /// All labelled incidents of the cause.
     pub fn of(self) -> u32 {
-        self.recorded.of + self.simulated.of
+        self.recorded.of + self.simulated.of + self.tuned
     }
 }
 
@@ -506,6 +509,11 @@ pub struct Tally {
     pub right: u32,
     /// All.
     pub of: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Tally {

@@ -10,7 +10,7 @@ use diagnose::{
 
 use super::{
     judging::{judge, recordings, supported},
-    score::TEST,
+    score::{TEST, TUNE},
     sim::{Kind, main_cause},
 };
 
@@ -33,7 +33,9 @@ pub fn expected(fitted: &TrackRecord, recorded: &BTreeMap<String, Tally>) -> Tra
         causes.entry(cause.clone()).or_default().recorded = *tally;
     }
     for truth in Kind::ALL.iter().filter_map(|kind| main_cause(*kind)) {
-        causes.entry(truth.into()).or_default().simulated.of += TEST.count() as u32;
+        let kept = causes.entry(truth.into()).or_default();
+        kept.simulated.of += TEST.count() as u32;
+        kept.tuned += TUNE.count() as u32;
     }
     TrackRecord { causes, ..fitted.clone() }
 }
@@ -47,6 +49,9 @@ pub fn counted(
     let mut causes: BTreeMap<String, CauseRecord> = BTreeMap::new();
     for (cause, tally) in recorded {
         causes.entry(cause.clone()).or_default().recorded = *tally;
+    }
+    for truth in Kind::ALL.iter().filter_map(|kind| main_cause(*kind)) {
+        causes.entry(truth.into()).or_default().tuned += TUNE.count() as u32;
     }
     for trial in trials.iter().filter(|trial| trial.truth == Truth::Incident) {
         let truth = &trial.label.causes[0];

@@ -4,7 +4,7 @@ use diagnose::evidence::bundle::Bundle;
 
 use super::{
     engine::{Config, Cost},
-    kinds,
+    kinds, machine,
     page::VERSIONS,
     plan::{FrontCost, Plan},
     real::is_real,
@@ -44,10 +44,11 @@ pub fn case(kind: Kind, seed: u64) -> Case {
         let mut rng = Rng::new(seed.wrapping_mul(1000) + draw + ((kind as u64) << 32));
         let mut drawn = kinds::plan(kind, &mut rng);
         fit_context(&mut drawn.plan.config);
-        let recording = run(&drawn.plan, rng.bits());
+        let mut recording = run(&drawn.plan, rng.bits());
         if !is_real(kind, &recording) {
             continue;
         }
+        machine::record(&drawn.plan, &mut recording);
         let onset = drawn.plan.onset.filter(|_| !kind.is_healthy());
         return Case {
             name: format!("{}/{seed}", kind.name()),
@@ -216,6 +217,7 @@ pub fn site_of(on_cpu: bool, rng: &mut Rng) -> Site {
         faults: Vec::new(),
         pauses: Vec::new(),
         lost: None,
+        machine: None,
         args_known: rng.chance(0.6),
         onset: Some(onset),
     };

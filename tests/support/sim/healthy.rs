@@ -2,16 +2,25 @@
 
 use super::{
     cases::{Drawn, Site, site, site_of},
-    incidents::adapters::with_adapters,
+    incidents::{adapters::with_adapters, compute::at_work},
     kinds::Kind,
+    machine::Trouble,
     plan::Fault,
     rng::Rng,
     workload::Curve,
 };
 
 pub fn plan(kind: Kind, rng: &mut Rng) -> Drawn {
-    if kind == Kind::Adapters {
-        return Drawn::new(with_adapters(rng), &[], &[]);
+    match kind {
+        Kind::Adapters => return Drawn::new(with_adapters(rng), &[], &[]),
+        Kind::SoundMachine | Kind::HarmlessXid => {
+            let mut site = at_work(rng);
+            let harmless = Trouble::Xid(63, "Row Remapper: New row marked for remapping");
+            let xid = (kind == Kind::HarmlessXid).then_some(harmless);
+            site.plan.machine = Some(xid.into_iter().collect());
+            return Drawn::new(site, &[], &[]);
+        }
+        _ => {}
     }
     let mut site = if kind == Kind::Speculating { site_of(false, rng) } else { site(rng) };
     let load = rng.between(0.15, 0.6);

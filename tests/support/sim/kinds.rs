@@ -97,6 +97,12 @@ kinds! {
     CudaFault "cuda-fault",
     AdapterMissing "adapter-load-failed",
     SlotsThrash "adapter-slots-thrash",
+    HotGpu "gpu-throttled",
+    LostGpu "gpu-hardware-degraded",
+    QuotaUsed "host-cpu-quota",
+    Stranger "foreign-gpu-process",
+    SoundMachine "healthy-machine",
+    HarmlessXid "healthy-harmless-xid",
 }
 
 impl Kind {

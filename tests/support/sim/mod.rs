@@ -10,6 +10,7 @@ pub mod incidents;
 pub mod kinds;
 pub mod kv;
 pub mod log;
+pub mod machine;
 pub mod page;
 pub mod plan;
 pub mod real;

@@ -4,6 +4,7 @@ use diagnose::evidence::bundle::Bundle;
 
 use super::{
     engine::{Config, Cost},
+    machine::Trouble,
     workload::Workload,
 };
 
@@ -61,6 +62,8 @@ pub struct Plan {
     pub pauses: Vec<(f64, f64)>,
     /// Which scrape got lost on its way.
     pub lost: Option<usize>,
+    /// What is the matter with the machine, where it was looked at.
+    pub machine: Option<Vec<Trouble>>,
     /// Whether the recorder knew the command line.
     pub args_known: bool,
     /// When the incident began, in the same clock as the faults.

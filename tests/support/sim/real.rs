@@ -78,8 +78,8 @@ pub fn is_real(kind: Kind, recording: &Recording) -> bool {
     if kind.is_healthy() {
         return is_well(kind, &seen);
     }
-    use Kind::{CudaFault, Dead, DoesNotFit, OutOfMemory, Wedged};
-    if matches!(kind, Dead | Wedged | CudaFault | OutOfMemory | DoesNotFit) {
+    use Kind::{CudaFault, Dead, DoesNotFit, LostGpu, OutOfMemory, Wedged};
+    if matches!(kind, Dead | Wedged | CudaFault | OutOfMemory | DoesNotFit | LostGpu) {
         return seen.calm() && seen.before.finished >= 40.0;
     }
     if !seen.calm() || !seen.enough() {
@@ -120,12 +120,15 @@ fn is_one(kind: Kind, seen: &Seen<'_>) -> bool {
         Kind::PromptsGrew | Kind::BudgetBypass => slower && preempted == 0.0,
         Kind::Volatile | Kind::VolatileHalf | Kind::CachingOff => slower && seen.lost(),
         Kind::ColdCache => seen.lost() && slower,
+        Kind::Stranger => seen.same(),
         Kind::NewPrompts => seen.cooled(),
         Kind::Interference => seen.tails() >= 2.0 && seen.typical() < 1.25 && preempted == 0.0,
         Kind::Leak => seen.waiting() >= 1.0 && seen.after.kv_peak > 0.97,
         Kind::KvOutputs | Kind::KvPrompts | Kind::KvArrivals => preempted > 0.1 && slower,
         Kind::Evicting => seen.grew(|t| t.cached) < 0.8 && slower && seen.after.kv_peak > 0.95,
-        Kind::HostBusy | Kind::SlowGpu => seen.streams_slower() && seen.waiting() < 20.0,
+        Kind::HostBusy | Kind::SlowGpu | Kind::HotGpu | Kind::QuotaUsed => {
+            seen.streams_slower() && seen.waiting() < 20.0
+        }
         Kind::BigBatches => seen.streams_slower() && seen.waiting() < 0.5 && preempted == 0.0,
         Kind::GivingUp => seen.gave_up(),
         Kind::Malformed | Kind::Unauthorized | Kind::AdapterMissing => seen.refused() > 0.07,

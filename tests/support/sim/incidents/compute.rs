@@ -3,6 +3,7 @@
 use crate::sim::{
     cases::{Site, site, site_of},
     engine::Config,
+    machine::Trouble,
     plan::Fault,
     rng::Rng,
 };
@@ -42,6 +43,21 @@ pub fn host_busy(rng: &mut Rng) -> Site {
     if site.on_cpu {
         site.plan.faults.push((site.onset, Fault::Gpu(factor)));
     }
+    site
+}
+
+/// A server whose machine is looked at, and has a trouble.
+pub fn troubled(trouble: Trouble, site: impl FnOnce(&mut Rng) -> Site, rng: &mut Rng) -> Site {
+    let mut site = site(rng);
+    site.plan.machine = Some(vec![trouble]);
+    site
+}
+
+/// A server at work.
+pub fn at_work(rng: &mut Rng) -> Site {
+    let mut site = site(rng);
+    let load = rng.between(0.2, 0.5);
+    site.load(load, load);
     site
 }
 

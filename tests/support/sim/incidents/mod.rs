@@ -9,7 +9,7 @@ pub mod outside;
 pub mod pairs;
 pub mod prefix;
 
-use super::{cases::Drawn, kinds::Kind, plan::Fault, rng::Rng};
+use super::{cases::Drawn, kinds::Kind, machine::Trouble, plan::Fault, rng::Rng};
 
 /// Draws an incident with one cause of the catalogue.
 pub fn single(kind: Kind, rng: &mut Rng) -> Drawn {
@@ -97,6 +97,38 @@ fn of_memory(kind: Kind, rng: &mut Rng) -> Drawn {
             Drawn::new(adapters::missing(rng), &["adapter-load-failed"], also)
         }
         Kind::SlotsThrash => Drawn::new(adapters::too_many(rng), &["adapter-slots-thrash"], &[]),
+        _ => of_machine(kind, rng),
+    }
+}
+
+/// Faults of the machine, which its own sources tell.
+fn of_machine(kind: Kind, rng: &mut Rng) -> Drawn {
+    match kind {
+        Kind::HotGpu => {
+            let site =
+                compute::troubled(Trouble::Heat(rng.between(0.3, 0.9)), compute::slow_gpu, rng);
+            Drawn::new(site, &["gpu-throttled"], &["compute-degraded"])
+        }
+        Kind::LostGpu => {
+            let xid = rng.pick(&[
+                Trouble::Xid(79, "GPU has fallen off the bus."),
+                Trouble::Xid(95, "Uncontained: memory error"),
+                Trouble::Xid(119, "Timeout after 6s of waiting for RPC response from GPU0 GSP!"),
+            ]);
+            let dies = |rng: &mut Rng| compute::dies(Fault::Die(compute::DIED), rng);
+            let also = &["engine-dead", "cuda-fault"];
+            Drawn::new(compute::troubled(xid, dies, rng), &["gpu-hardware-degraded"], also)
+        }
+        Kind::QuotaUsed => {
+            let quota = Trouble::Quota(rng.between(0.4, 0.9));
+            let site = compute::troubled(quota, compute::host_busy, rng);
+            Drawn::new(site, &["host-cpu-contention"], &["compute-degraded"])
+        }
+        Kind::Stranger => {
+            let stranger = Trouble::Stranger(rng.between(0.03, 0.15));
+            let site = compute::troubled(stranger, compute::at_work, rng);
+            Drawn::new(site, &["foreign-gpu-process"], &[])
+        }
         _ => unreachable!("{kind:?} is no single incident"),
     }
 }
