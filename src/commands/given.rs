@@ -1,4 +1,4 @@
-//! Evidence that comes as files and pipes: logs, and what kubectl printed.
+//! Evidence that comes as files and pipes: logs, gateway records, and what kubectl printed.
 
 use std::{
     fs::File,
@@ -13,7 +13,7 @@ use crate::{
     evidence::bundle::Bundle,
     exit::Exit,
     sources::{
-        kube,
+        gateway, kube,
         logs::collect::{self, Asked},
     },
 };
@@ -25,6 +25,9 @@ pub(super) fn add(bundle: &mut Bundle, settings: &LiveSettings) -> anyhow::Resul
     if uses(Source::Log) {
         let (files, unit) = (settings.logs.clone(), settings.journal_unit.clone());
         collect::record(bundle, &Asked { files, unit, deadline: settings.timeout });
+    }
+    if let Some(file) = settings.gateway.as_deref().filter(|_| uses(Source::Gateway)) {
+        gateway::from_file(bundle, file, &settings.gateway_fields);
     }
     let Some(path) = settings.kube.as_deref().filter(|_| uses(Source::Kube)) else { return Ok(()) };
     let body =
