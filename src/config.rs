@@ -2,6 +2,7 @@
 //! environment, and the environment over the file. Nothing else reads either.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     io::IsTerminal,
     path::{Path, PathBuf},
@@ -14,7 +15,6 @@ use serde::Deserialize;
 
 use crate::{
     cli::{At, ConfigArgs, FailOn, Format, LiveArgs, RunArgs, Source, parse_duration, parse_size},
-    evidence::gateway::GatewayFields,
     runbook::Severity,
 };
 
@@ -82,8 +82,8 @@ pub struct LiveSettings {
     pub kernel_log: Option<PathBuf>,
     /// File with the gateway's records.
     pub gateway: Option<PathBuf>,
-    /// Names of their fields.
-    pub gateway_fields: GatewayFields,
+    /// Names of their fields, by what they mean.
+    pub gateway_fields: BTreeMap<String, String>,
     /// Root of the machine that the server runs on; `None` for this one.
     pub host_root: Option<PathBuf>,
     /// NVIDIA's management library.
@@ -141,7 +141,7 @@ pub struct FileConfig {
     /// File with the gateway's records, relative to the file.
     pub gateway: Option<PathBuf>,
     /// Names of the fields in the gateway's JSON lines, where they are others.
-    pub gateway_fields: GatewayFields,
+    pub gateway_fields: BTreeMap<String, String>,
     /// NVIDIA's management library, where it is not in the usual place.
     pub nvml_library: Option<PathBuf>,
     /// Largest body or file read, e.g. `64MiB`.

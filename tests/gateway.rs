@@ -176,6 +176,11 @@ fn fields_are_named_in_the_settings_and_records_beside_a_recording_are_found() {
         &config,
     ]);
     assert_eq!(unavailable(&given.json()), unavailable(&found));
+    fs::write(&config, "gateway_fields = { tyme = 'ts' }").unwrap();
+    let healthy = incident("healthy");
+    let refused = run(["sweep", "--replay", &healthy, "--gateway", &file, "--config", &config]);
+    refused.assert_code(2);
+    refused.assert_says("tyme");
 }
 
 #[test]
@@ -184,4 +189,37 @@ fn requests_sent_again_are_counted_once_each() {
     let report = sweep("healthy", &lines).json();
     let now = &reading(&report, "repeated_requests_ratio")["now"];
     assert!((now.as_f64().unwrap() - 0.5).abs() < 0.01, "{now}");
+}
+
+/// Requests of two adapters in turn, the second of which may change.
+fn two_adapters(changed: impl Fn(bool) -> Value) -> Value {
+    let lines = records("prefix-broken", |number, later| match number % 2 {
+        0 => json!({"status": 200, "adapter_id": "a", "total_ms": 300 + number % 7, "ttft_ms": 50,
+                    "input_tokens": 1000, "output_tokens": 50}),
+        _ => changed(later),
+    });
+    sweep("prefix-broken", &lines).json()
+}
+
+#[test]
+fn an_adapter_is_compared_with_its_own_past() {
+    let report = two_adapters(|later| {
+        let (total, ttft) = if later { (900, 150) } else { (300, 50) };
+        json!({"status": 200, "adapter_id": "b", "total_ms": total, "ttft_ms": ttft,
+               "input_tokens": 1000, "output_tokens": 50})
+    });
+    let now = |signal: &str| reading(&report, signal)["now"].as_f64().unwrap();
+    assert!((now("adapter_slowdown_factor") - 3.0).abs() < 1e-9);
+    assert!((now("adapter_others_factor") - 1.0).abs() < 0.05);
+    assert!((now("adapter_prompt_factor") - 1.0).abs() < 0.05);
+    assert!((now("adapter_token_cost_factor") - 3.0).abs() < 0.2);
+}
+
+#[test]
+fn a_refused_request_is_not_a_fast_one() {
+    let report = two_adapters(
+        |later| json!({"status": if later { 503 } else { 200 }, "adapter_id": "b", "total_ms": 1}),
+    );
+    let row = reading(&report, "adapter_others_factor");
+    assert!(row["now"].is_null() && row["missing"].as_str().unwrap().contains("too few"), "{row}");
 }

@@ -1,16 +1,19 @@
 //! Evidence that comes as files and pipes: logs, gateway records, and what kubectl printed.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Read},
     path::Path,
 };
 
+use serde_json::Value;
+
 use super::Failure;
 use crate::{
     cli::Source,
     config::LiveSettings,
-    evidence::bundle::Bundle,
+    evidence::{bundle::Bundle, gateway::GatewayFields},
     exit::Exit,
     sources::{
         gateway, kube,
@@ -27,7 +30,7 @@ pub(super) fn add(bundle: &mut Bundle, settings: &LiveSettings) -> anyhow::Resul
         collect::record(bundle, &Asked { files, unit, deadline: settings.timeout });
     }
     if let Some(file) = settings.gateway.as_deref().filter(|_| uses(Source::Gateway)) {
-        gateway::from_file(bundle, file, &settings.gateway_fields);
+        gateway::from_file(bundle, file, &fields(&settings.gateway_fields)?);
     }
     let Some(path) = settings.kube.as_deref().filter(|_| uses(Source::Kube)) else { return Ok(()) };
     let body =
@@ -50,6 +53,17 @@ fn listing(path: &Path, most: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("it is larger than {most} bytes (--max-body)")));
     }
     Ok(body)
+}
+
+/// The names of a gateway's fields; a meaning that is not known is a mistake of the settings.
+fn fields(named: &BTreeMap<String, String>) -> Result<GatewayFields, Failure> {
+    let named = named.iter().map(|(meaning, name)| (meaning.clone(), name.as_str().into()));
+    serde_json::from_value(Value::Object(named.collect())).map_err(|error| Failure {
+        tried: "read `gateway_fields` in the settings file".into(),
+        happened: error.to_string(),
+        next: "diagnose.example.toml, which shows them".into(),
+        exit: Exit::Failed,
+    })
 }
 
 fn unusable(path: &Path, why: &str) -> Failure {

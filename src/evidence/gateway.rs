@@ -1,6 +1,5 @@
 //! Requests as the gateway before the engine saw them: also those that never reached it.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Span, Time};
@@ -94,7 +93,7 @@ impl GatewayLog {
 }
 
 /// Names of the fields in a gateway's JSON lines; a dot leads into an object, as in `user.id`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayFields {
     /// Unix seconds or milliseconds, or RFC 3339.

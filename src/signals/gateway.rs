@@ -1,5 +1,7 @@
 //! What the gateway before the engine saw: also requests that never reached it.
 
+pub(super) mod adapters;
+
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
