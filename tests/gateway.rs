@@ -8,7 +8,13 @@ mod cli;
 use std::{fmt::Write as _, fs, path::Path};
 
 use cli::{Ran, incident, run};
-use diagnose::evidence::bundle::{Bundle, Limits};
+use diagnose::{
+    evidence::{
+        bundle::{Bundle, Limits},
+        gateway::GatewayFields,
+    },
+    sources::gateway,
+};
 use serde_json::{Value, json};
 
 /// Start and end of a shipped recording, Unix seconds, and its onset where it has one.
@@ -222,4 +228,78 @@ fn a_refused_request_is_not_a_fast_one() {
     );
     let row = reading(&report, "adapter_others_factor");
     assert!(row["now"].is_null() && row["missing"].as_str().unwrap().contains("too few"), "{row}");
+}
+
+#[test]
+fn callers_that_send_again_and_again_are_named() {
+    let lines = records("load-exceeds-capacity", |number, later| match later {
+        true => {
+            json!({"request_id": number / 3, "status": if number % 3 == 2 { 200 } else { 504 }})
+        }
+        false => json!({"request_id": number, "status": 200}),
+    });
+    assert_eq!(first_cause(&sweep("load-exceeds-capacity", &lines).json()), "retry-storm");
+}
+
+#[test]
+fn new_kinds_of_prompt_are_counted() {
+    let lines = records("prefix-broken", |number, later| {
+        let tenant = if later { number % 8 } else { number % 2 };
+        json!({"status": 200, "tenant_id": tenant})
+    });
+    let report = sweep("prefix-broken", &lines).json();
+    let factor = reading(&report, "traffic_diversity_factor")["now"].as_f64().unwrap();
+    assert!(factor > 3.0 && factor < 4.2, "{factor}");
+}
+
+#[test]
+fn the_walk_over_http_errors_ends_at_the_time_out() {
+    let lines = records(
+        "healthy",
+        |number, later| json!({"status": if later && number % 3 == 0 { 504 } else { 200 }}),
+    );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), lines).unwrap();
+    let path = file.path().display().to_string();
+    let healthy = incident("healthy");
+    let ran = run(["http-errors", "--format", "json", "--replay", &healthy, "--gateway", &path]);
+    let report = ran.json();
+    let last = report["path"].as_array().unwrap().last().unwrap();
+    assert_eq!((last["step"].as_str(), last["answer"].as_str()), (Some("timed-out"), Some("yes")));
+    assert_eq!(first_cause(&report), "gateway-timeout-too-short");
+}
+
+#[test]
+fn neither_prompts_nor_keys_nor_other_times_reach_a_bundle() {
+    let (from, to, _) = times("healthy");
+    let record = |at: f64| {
+        let secret = "the-secret-text";
+        let line = json!({"t": at, "status": 200, "prompt": secret, "api_key": secret,
+                          "messages": [{"content": secret}], "adapter_id": "a"});
+        format!("{line}\n")
+    };
+    let lines = [from - 4000.0, from - 10.0, to - 10.0, to + 4000.0].map(record).concat();
+    let lines = lines + "10.0.0.7 - - [x] \"POST /v1?key=the-secret-text\" 200\n";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), lines).unwrap();
+    let mut bundle = Bundle::load(&[incident("healthy").into()], &Limits::default()).unwrap();
+    gateway::from_file(&mut bundle, file.path(), &GatewayFields::default());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("b.tar.zst");
+    bundle.save(&path).unwrap();
+    let again = Bundle::load(&[path], &Limits::default()).unwrap();
+    let kept = String::from_utf8(again.gateway.unwrap()).unwrap();
+    assert_eq!(kept.lines().count(), 2, "{kept}");
+    assert!(!kept.contains("secret") && kept.contains("adapter_id"), "{kept}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_status_and_the_run_goes_on() {
+    let healthy = incident("healthy");
+    let nowhere = "/no/such/gateway.jsonl";
+    let ran = run(["sweep", "--format", "json", "--replay", &healthy, "--gateway", nowhere]);
+    let report = ran.json();
+    let sources = report["sources"].as_array().unwrap();
+    let source = sources.iter().find(|source| source["id"] == "gateway").unwrap();
+    assert_eq!(source["status"], "unreachable");
 }
