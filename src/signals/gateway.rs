@@ -5,7 +5,7 @@ pub(super) mod adapters;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
-    evidence::{EventKind, Span, gateway::GatewayRecord},
+    evidence::{EventKind, SourceState, Span, gateway::GatewayRecord},
     unit::Unit,
 };
 
@@ -123,7 +123,14 @@ pub(super) fn records<'a>(frame: &Frame<'a>) -> Result<&'a [GatewayRecord], Miss
 
 fn unread(frame: &Frame<'_>) -> Missing {
     match frame.evidence.source("gateway") {
-        Some(source) => Missing::new(MissingKind::SourceFailed, source.detail.clone()),
+        Some(source) => {
+            let kind = match source.status {
+                SourceState::NotConfigured => MissingKind::NotConfigured,
+                SourceState::Ok => MissingKind::NoSamples,
+                _ => MissingKind::SourceFailed,
+            };
+            Missing::new(kind, source.detail.clone())
+        }
         None => {
             let why = "no gateway records were read (--gateway FILE)";
             Missing::new(MissingKind::NotConfigured, why)
