@@ -219,6 +219,10 @@ pub struct LiveArgs {
     /// machine, where the server runs on it]
     #[arg(long, value_name = "FILE")]
     pub kernel_log: Option<PathBuf>,
+    /// Records of the gateway before the server: JSON lines, whose fields diagnose.toml may name, or
+    /// an access log in combined format. Only the time judged and an hour before are read
+    #[arg(long, value_name = "FILE")]
+    pub gateway: Option<PathBuf>,
     /// Read /proc and /sys of the server's machine under this folder
     #[arg(long, value_name = "DIR", hide = true)]
     pub host_root: Option<PathBuf>,

@@ -2,6 +2,7 @@
 //! environment, and the environment over the file. Nothing else reads either.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     io::IsTerminal,
     path::{Path, PathBuf},
@@ -79,6 +80,10 @@ pub struct LiveSettings {
     pub redact_addresses: bool,
     /// The kernel's log; `None` for that of this machine.
     pub kernel_log: Option<PathBuf>,
+    /// File with the gateway's records.
+    pub gateway: Option<PathBuf>,
+    /// Names of their fields, by what they mean.
+    pub gateway_fields: BTreeMap<String, String>,
     /// Root of the machine that the server runs on; `None` for this one.
     pub host_root: Option<PathBuf>,
     /// NVIDIA's management library.
@@ -133,6 +138,10 @@ pub struct FileConfig {
     pub redact_addresses: bool,
     /// File with the kernel's log.
     pub kernel_log: Option<PathBuf>,
+    /// File with the gateway's records, relative to the file.
+    pub gateway: Option<PathBuf>,
+    /// Names of the fields in the gateway's JSON lines, where they are others.
+    pub gateway_fields: BTreeMap<String, String>,
     /// NVIDIA's management library, where it is not in the usual place.
     pub nvml_library: Option<PathBuf>,
     /// Largest body or file read, e.g. `64MiB`.
@@ -197,8 +206,9 @@ fn terminal_columns() -> Option<usize> {
 pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
     let (path, mut file) = read_file(&args.config, env)?;
     if !args.replay.replay.is_empty() {
-        // The log of this host says nothing of a recording.
+        // What this host logs says nothing of a recording.
         (file.log, file.journal_unit) = (Vec::new(), None);
+        file.gateway = None;
     }
     let window = file.window.as_deref().map(|text| duration("window", text)).transpose()?;
     let output = &args.output;
@@ -285,6 +295,8 @@ fn live_settings(
         kube: args.kube.clone(),
         redact_addresses: args.redact_addresses || file.redact_addresses,
         kernel_log: args.kernel_log.clone().or_else(|| file.kernel_log.clone()),
+        gateway: args.gateway.clone().or_else(|| beside(path, file.gateway.as_slice()).pop()),
+        gateway_fields: file.gateway_fields.clone(),
         host_root: args.host_root.clone(),
         nvml_library: args.nvml_library.clone().or_else(|| file.nvml_library.clone()),
         max_body: args.max_body.or(max_body.transpose()?).unwrap_or(64 << 20),
@@ -378,7 +390,7 @@ mod tests {
         let plain = live_settings(&LiveArgs::default(), None, &file, &env).unwrap();
         assert_eq!(plain.url.as_deref(), Some("http://file"));
         assert_eq!(plain.api_key, Some(Secret("env".into())));
-        assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 6));
+        assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 7));
         let flags = LiveArgs {
             url: Some("http://flag".into()),
             api_key: Some("flag".into()),

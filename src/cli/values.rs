@@ -23,6 +23,8 @@ pub enum Source {
     Kube,
     /// The kernel's log.
     Kernel,
+    /// The gateway's records.
+    Gateway,
     /// The machine and the process: CPU, memory, cgroup, open files.
     Host,
     /// The GPU driver on this host.

@@ -1,19 +1,22 @@
-//! Evidence that comes as files and pipes: logs, and what kubectl printed.
+//! Evidence that comes as files and pipes: logs, gateway records, and what kubectl printed.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Read},
     path::Path,
 };
 
+use serde_json::Value;
+
 use super::Failure;
 use crate::{
     cli::Source,
     config::LiveSettings,
-    evidence::bundle::Bundle,
+    evidence::{bundle::Bundle, gateway::GatewayFields},
     exit::Exit,
     sources::{
-        kube,
+        gateway, kube,
         logs::collect::{self, Asked},
     },
 };
@@ -25,6 +28,9 @@ pub(super) fn add(bundle: &mut Bundle, settings: &LiveSettings) -> anyhow::Resul
     if uses(Source::Log) {
         let (files, unit) = (settings.logs.clone(), settings.journal_unit.clone());
         collect::record(bundle, &Asked { files, unit, deadline: settings.timeout });
+    }
+    if let Some(file) = settings.gateway.as_deref().filter(|_| uses(Source::Gateway)) {
+        gateway::from_file(bundle, file, &fields(&settings.gateway_fields)?);
     }
     let Some(path) = settings.kube.as_deref().filter(|_| uses(Source::Kube)) else { return Ok(()) };
     let body =
@@ -47,6 +53,17 @@ fn listing(path: &Path, most: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("it is larger than {most} bytes (--max-body)")));
     }
     Ok(body)
+}
+
+/// The names of a gateway's fields; a meaning that is not known is a mistake of the settings.
+fn fields(named: &BTreeMap<String, String>) -> Result<GatewayFields, Failure> {
+    let named = named.iter().map(|(meaning, name)| (meaning.clone(), name.as_str().into()));
+    serde_json::from_value(Value::Object(named.collect())).map_err(|error| Failure {
+        tried: "read `gateway_fields` in the settings file".into(),
+        happened: error.to_string(),
+        next: "diagnose.example.toml, which shows them".into(),
+        exit: Exit::Failed,
+    })
 }
 
 fn unusable(path: &Path, why: &str) -> Failure {

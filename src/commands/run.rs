@@ -211,6 +211,7 @@ pub(super) fn leave_out(bundle: &mut Bundle, keep: &[Source]) {
     drop(Source::Log, "log", &mut |bundle| bundle.log = None);
     drop(Source::Kube, "kube", &mut |bundle| drop_records(bundle, "kube"));
     drop(Source::Kernel, "kernel", &mut |bundle| bundle.kernel_log = None);
+    drop(Source::Gateway, "gateway", &mut |bundle| bundle.gateway = None);
     drop(Source::Host, "host", &mut |bundle| drop_records(bundle, "host"));
     drop(Source::Nvml, "nvml", &mut |bundle| drop_records(bundle, "nvml"));
 }
@@ -247,7 +248,7 @@ mod tests {
         leave_out(&mut bundle, &[Source::Metrics]);
         assert!(bundle.log.is_none() && bundle.scrapes.len() == 1);
         let said: Vec<_> = bundle.notes.iter().map(|note| note.id.as_str()).collect();
-        assert_eq!(said, ["probes", "log", "kube", "kernel", "host", "nvml"]);
+        assert_eq!(said, ["probes", "log", "kube", "kernel", "gateway", "host", "nvml"]);
         assert!(bundle.meta.sources.is_empty(), "how it failed is no answer to what was asked");
     }
 

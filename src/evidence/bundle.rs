@@ -41,6 +41,8 @@ pub struct Bundle {
     pub log: Option<Vec<u8>>,
     /// The kernel's log.
     pub kernel_log: Option<Vec<u8>>,
+    /// The gateway's records, `gateway.jsonl`.
+    pub gateway: Option<Vec<u8>>,
     /// What could not be read, or was lost: shown, never swallowed.
     pub notes: Vec<SourceStatus>,
 }

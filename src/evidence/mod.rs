@@ -5,6 +5,7 @@
 pub mod adapter;
 #[expect(clippy::disallowed_methods, reason = "the bundle is files on disk")]
 pub mod bundle;
+pub mod gateway;
 pub mod gpu;
 pub mod histogram;
 pub mod host;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use adapter::AdapterFolder;
+pub use gateway::GatewayLog;
 pub use gpu::GpuSnapshot;
 pub use host::HostRound;
 pub use kernel::{KernelEvent, KernelFact, KernelLog};
@@ -53,6 +55,8 @@ pub struct Evidence {
     pub kube: Option<kube::Cluster>,
     /// What the kernel's log tells; `None` where it was not read.
     pub kernel: Option<KernelLog>,
+    /// Requests as the gateway saw them; `None` where its records were not read.
+    pub gateway: Option<GatewayLog>,
     /// The server's machine, one look after the other.
     pub host: Vec<HostRound>,
     /// How each source answered.
@@ -159,6 +163,8 @@ pub enum EventKind {
     LogLine,
     /// The kernel reported an error of a GPU, or killed a process.
     Kernel,
+    /// A prompt version went out.
+    PromptVersion,
     /// The server began to serve an adapter.
     AdapterLoaded,
     /// The server no longer serves an adapter.

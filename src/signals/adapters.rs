@@ -1,10 +1,13 @@
-//! Adapters: what traces tell of each, and what their names and folders do.
+//! Adapters: what gateway records tell of each, and what their names and folders do.
 
 use std::collections::BTreeSet;
 
 use crate::{evidence::AdapterFolder, evidence::adapter::Name, unit::Unit};
 
-use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, engine, host::not_read};
+use super::{
+    Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, engine,
+    gateway::adapters as of_gateway, host::not_read,
+};
 
 /// Rows of this family.
 pub(super) static SIGNALS: &[Signal] = &[
@@ -12,20 +15,21 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "adapter_slowdown_factor",
         unit: Unit::Factor,
         about: "P95 latency of the slowest adapter over its own baseline.",
-        doc: "From trace spans by adapter; at least 30 requests on each side. No source of this \
-              version gives it.",
-        source: "mlflow",
+        doc: "P95 of the time to the end of the answer, from gateway records by adapter, now over \
+              before; at least 30 requests on each side.",
+        source: "gateway",
         families: &[],
-        derive: Derive::Span(|_| not_read("traces")),
+        derive: Derive::Pair(of_gateway::slowdown),
     },
     Signal {
         name: "adapter_others_factor",
         unit: Unit::Factor,
         about: "P95 latency of all other adapters over their baseline.",
-        doc: "Near 1 when one adapter alone is slow. No source of this version gives it.",
-        source: "mlflow",
+        doc: "Near 1 when one adapter alone is slow. From gateway records; missing where \
+              no other adapter is asked for.",
+        source: "gateway",
         families: &[],
-        derive: Derive::Span(|_| not_read("traces")),
+        derive: Derive::Pair(of_gateway::others),
     },
     Signal {
         name: "adapter_version_changes_count",
@@ -53,20 +57,20 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "adapter_prompt_factor",
         unit: Unit::Factor,
         about: "Mean prompt tokens of the slowest adapter over its baseline.",
-        doc: "From trace spans by adapter. No source of this version gives it.",
-        source: "mlflow",
+        doc: "From gateway records by adapter.",
+        source: "gateway",
         families: &[],
-        derive: Derive::Span(|_| not_read("traces")),
+        derive: Derive::Pair(of_gateway::prompts),
     },
     Signal {
         name: "adapter_token_cost_factor",
         unit: Unit::Factor,
         about: "Time per token of the slowest adapter over its baseline.",
-        doc: "Prefill time per prompt token and decode time per answer token, the larger of \
-              both. No source of this version gives it.",
-        source: "mlflow",
+        doc: "Time to first token per prompt token and the time after it per answer token, the \
+              larger growth of both. From gateway records, so waiting counts too.",
+        source: "gateway",
         families: &[],
-        derive: Derive::Span(|_| not_read("traces")),
+        derive: Derive::Pair(of_gateway::token_cost),
     },
     Signal {
         name: "adapter_oom_ratio",

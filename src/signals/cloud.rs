@@ -1,4 +1,4 @@
-//! What the cloud and the gateway before the engine can tell.
+//! What the cloud can tell.
 
 use crate::unit::Unit;
 
@@ -119,52 +119,5 @@ pub(super) static SIGNALS: &[Signal] = &[
         source: "autoscaling",
         families: &[],
         derive: Derive::Span(|_| not_read("the warm pool")),
-    },
-    Signal {
-        name: "gateway_unavailable_ratio",
-        unit: Unit::Ratio,
-        about: "Share of requests that the gateway answered 502 or 503.",
-        doc: "From gateway records. No source of this version gives it.",
-        source: "gateway",
-        families: &[],
-        derive: Derive::Span(|_| not_read("gateway records")),
-    },
-    Signal {
-        name: "repeated_requests_ratio",
-        unit: Unit::Ratio,
-        about: "Share of requests that repeat one before them.",
-        doc: "The same session and prompt, or the same request id, within a minute. No source of \
-              this version gives it.",
-        source: "gateway",
-        families: &[],
-        derive: Derive::Span(|_| not_read("gateway records")),
-    },
-    Signal {
-        name: "gateway_error_ratio",
-        unit: Unit::Ratio,
-        about: "Share of requests that end with an error or a time-out at the gateway.",
-        doc: "From gateway records. No source of this version gives it.",
-        source: "gateway",
-        families: &[],
-        derive: Derive::Span(|_| not_read("gateway records")),
-    },
-    Signal {
-        name: "traffic_diversity_factor",
-        unit: Unit::Factor,
-        about: "How many times more kinds of prompt are sent than before.",
-        doc: "Distinct tenants, adapters and prompt versions, weighted by their requests. No \
-              source of this version gives it.",
-        source: "gateway",
-        families: &[],
-        derive: Derive::Span(|_| not_read("gateway records")),
-    },
-    Signal {
-        name: "prompt_version_changes_count",
-        unit: Unit::Count,
-        about: "Prompt versions that went out in the window.",
-        doc: "From gateway records or traces. No source of this version gives it.",
-        source: "gateway",
-        families: &[],
-        derive: Derive::Span(|_| not_read("gateway records")),
     },
 ];

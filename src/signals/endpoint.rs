@@ -6,7 +6,7 @@ use crate::{
     unit::Unit,
 };
 
-use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, standstill};
+use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, gateway, standstill};
 
 /// Rows of this family.
 pub(super) static SIGNALS: &[Signal] = &[
@@ -33,8 +33,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "malformed_status_ratio",
         unit: Unit::Ratio,
         about: "Share of logged POST requests answered 400, 404, 413 or 422.",
-        doc: "From the access lines of the server's log, which hold the codes that the metrics \
-              lack.",
+        doc: "From gateway records where they were read, which also see what never reaches the \
+              server; else from the access lines of the server's log. The metrics lack the codes.",
         source: "log",
         families: &[],
         derive: Derive::Span(|frame| code_share(frame, &[400, 404, 413, 422])),
@@ -43,7 +43,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "rejected_status_ratio",
         unit: Unit::Ratio,
         about: "Share of logged POST requests answered 401, 403 or 429.",
-        doc: "From the access lines of the server's log: credentials or quotas.",
+        doc: "Credentials or quotas. From gateway records where they were read, else from the \
+              access lines of the server's log.",
         source: "log",
         families: &[],
         derive: Derive::Span(|frame| code_share(frame, &[401, 403, 429])),
@@ -52,7 +53,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "timed_out_status_ratio",
         unit: Unit::Ratio,
         about: "Share of logged POST requests answered 408, 499 or 504.",
-        doc: "From the access lines of the server's log.",
+        doc: "From gateway records where they were read, else from the access lines of the \
+              server's log.",
         source: "log",
         families: &[],
         derive: Derive::Span(|frame| code_share(frame, &[408, 499, 504])),
@@ -61,7 +63,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "unavailable_status_ratio",
         unit: Unit::Ratio,
         about: "Share of logged POST requests answered 500, 502 or 503.",
-        doc: "From the access lines of the server's log.",
+        doc: "From gateway records where they were read, else from the access lines of the \
+              server's log.",
         source: "log",
         families: &[],
         derive: Derive::Span(|frame| code_share(frame, &[500, 502, 503])),
@@ -244,6 +247,9 @@ fn abort_share(frame: &Frame<'_>) -> Value {
 }
 
 fn code_share(frame: &Frame<'_>, codes: &[u16]) -> Value {
+    if gateway::is_read(frame) {
+        return gateway::codes(frame, codes);
+    }
     if frame.evidence.source("log").is_none_or(|log| !log.status.answered()) {
         let why = "the server's log was not read: pass it with the bundle";
         return Err(Missing::new(MissingKind::NotConfigured, why));

@@ -10,6 +10,7 @@ mod endpoint;
 mod engine;
 mod estimate;
 pub mod families;
+mod gateway;
 mod gpu;
 mod host;
 pub mod impact;
@@ -202,6 +203,7 @@ pub fn registry() -> impl Iterator<Item = &'static Signal> {
         logs::SIGNALS,
         kube::SIGNALS,
         cloud::SIGNALS,
+        gateway::SIGNALS,
         adapters::SIGNALS,
         traces::SIGNALS,
         release::SIGNALS,

@@ -7,7 +7,7 @@
 //! a history that begins late would show a false one.
 
 use super::{
-    Ask, Baseline, Frame, Missing, Onset, Windows, cache, endpoint, estimate::Amount,
+    Ask, Baseline, Frame, Missing, Onset, Windows, cache, endpoint, estimate::Amount, gateway,
     queue::ENGINE, standstill, traffic,
 };
 use crate::evidence::{Event, EventKind, Evidence, Series, SeriesSet, Span, Time};
@@ -208,6 +208,7 @@ fn tracks(whole: &Frame<'_>, parts: &[Frame<'_>]) -> Vec<Track> {
         level(&preemptions, 1.0, 0.3),
         level(&|part| busiest_share(part, busiest?), 1.0, 0.2),
         Track::Share { points: parts.iter().map(|p| share(endpoint::refusals(p))).collect() },
+        Track::Share { points: parts.iter().map(|p| share(gateway::failures(p))).collect() },
         Track::Share { points: parts.iter().map(|part| long_prompts(part, long?)).collect() },
     ]
 }

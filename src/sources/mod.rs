@@ -3,6 +3,7 @@
 pub mod adapters;
 pub mod exposition;
 mod facts;
+pub mod gateway;
 pub mod host;
 pub mod http;
 pub mod kernel;

@@ -11,7 +11,7 @@ use crate::unit::counted;
 use super::{
     adapters,
     exposition::{self, PageError, Summary},
-    facts, host, kernel, kube, logs, nvml,
+    facts, gateway, host, kernel, kube, logs, nvml,
 };
 
 /// Reads a bundle's raw bodies into evidence. Whatever cannot be read becomes a source status.
@@ -26,6 +26,7 @@ pub fn read(bundle: &Bundle) -> Evidence {
     read_log(bundle, &mut evidence);
     read_kube(bundle, &mut evidence);
     read_kernel_log(bundle, &mut evidence);
+    read_gateway(bundle, &mut evidence);
     let (gpus, driver) = nvml::read(bundle);
     evidence.gpus = gpus;
     evidence.events = events(&evidence);
@@ -143,6 +144,12 @@ fn read_kernel_log(bundle: &Bundle, evidence: &mut Evidence) {
     note(&mut evidence.sources, Some(status));
 }
 
+fn read_gateway(bundle: &Bundle, evidence: &mut Evidence) {
+    let Some((log, status)) = gateway::of_bundle(bundle) else { return };
+    evidence.gateway = Some(log);
+    note(&mut evidence.sources, Some(status));
+}
+
 /// What the recording run and the loader noted, worst word per source.
 fn recorded_statuses(bundle: &Bundle) -> Vec<SourceStatus> {
     let mut kept: Vec<SourceStatus> = Vec::new();
@@ -186,6 +193,7 @@ fn events(evidence: &Evidence) -> Vec<Event> {
     if let Some(log) = &evidence.kernel {
         events.extend(kernel::events(log, evidence.span));
     }
+    events.extend(evidence.gateway.iter().flat_map(gateway::events));
     events.extend(nvml::events(&evidence.gpus));
     events.sort_by(|a, b| a.at.total_cmp(&b.at).then_with(|| a.text.cmp(&b.text)));
     events

@@ -15,6 +15,7 @@ pub(super) enum Part {
     Record(&'static str, u64),
     Log,
     KernelLog,
+    Gateway,
 }
 
 /// Splits an entry's name into the folder of its bundle and its part in there.
@@ -23,6 +24,7 @@ pub(super) fn part(name: &str) -> Option<(&str, Part)> {
     match file {
         "meta.json" => return Some((rest, Part::Meta)),
         "server.log" => return Some((rest, Part::Log)),
+        "gateway.jsonl" => return Some((rest, Part::Gateway)),
         "kernel.log" => return Some((rest, Part::KernelLog)),
         _ => {}
     }
@@ -132,6 +134,7 @@ impl Collector {
             Part::Meta => self.keep_meta(body),
             Part::Log => self.bundle.log = Some(body.to_vec()),
             Part::KernelLog => self.bundle.kernel_log = Some(body.to_vec()),
+            Part::Gateway => self.bundle.gateway = Some(body.to_vec()),
             Part::Record(folder, at) => self.bundle.record(folder, at, body.to_vec()),
             Part::Scrape(at) => {
                 self.bundle.scrapes.insert(at, body.to_vec());
@@ -208,6 +211,6 @@ mod tests {
         assert_eq!(part("elsewhere/17.json"), None);
         assert_eq!(part("a/server.log"), Some(("a", Part::Log)));
         assert_eq!(part("scrapes/later.prom"), None);
-        assert_eq!(part("gateway.jsonl"), None);
+        assert_eq!(part("gateway.jsonl"), Some(("", Part::Gateway)));
     }
 }

@@ -11,6 +11,9 @@ use super::{Bundle, BundleError, FOLDERS, Limits, archive};
 /// A packed recording inside a folder, with its label beside it.
 const PACKED: &str = "capture.tar.zst";
 
+/// The gateway's records, in a recording or beside it.
+const GATEWAY: &str = "gateway.jsonl";
+
 /// What was found at a path.
 pub(super) enum Opened {
     Bundle(Box<Bundle>),
@@ -82,6 +85,31 @@ fn page(
 }
 
 fn folder(path: &Path, budget: &mut Limits) -> Result<Opened, BundleError> {
+    let mut opened = inside(path, budget)?;
+    if let Opened::Bundle(bundle) = &mut opened {
+        add_gateway(bundle, path, budget);
+    }
+    Ok(opened)
+}
+
+/// The gateway's records beside a recording, where it holds none of its own.
+fn add_gateway(bundle: &mut Bundle, path: &Path, budget: &mut Limits) {
+    let beside = path.join(GATEWAY);
+    if bundle.gateway.is_some() || !beside.is_file() {
+        return;
+    }
+    let mut collector = Collector::default();
+    let read = File::open(&beside)
+        .and_then(|mut file| collector.add(Part::Gateway, GATEWAY, budget, &mut file));
+    if let Err(error) = read {
+        collector.damaged(format!("{GATEWAY} cannot be read: {error}"));
+    }
+    let found = collector.finish();
+    bundle.gateway = found.gateway;
+    bundle.notes.extend(found.notes);
+}
+
+fn inside(path: &Path, budget: &mut Limits) -> Result<Opened, BundleError> {
     let packed = path.join(PACKED);
     if packed.is_file() {
         return file(&packed, budget);

@@ -27,6 +27,7 @@ fn join(mut first: Bundle, second: Bundle) -> Bundle {
     }
     first.log = join_lines(first.log, second.log);
     first.kernel_log = join_lines(first.kernel_log, second.kernel_log);
+    first.gateway = join_lines(first.gateway, second.gateway);
     first.notes.extend(second.notes);
     first
 }

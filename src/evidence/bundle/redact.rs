@@ -134,7 +134,8 @@ impl Bundle {
         let statuses = self.meta.sources.iter_mut().chain(&mut self.notes);
         statuses.for_each(|status| status.detail = text(&status.detail, redact).into_owned());
         self.scrapes.values_mut().for_each(each);
-        self.log.iter_mut().chain(&mut self.kernel_log).for_each(each);
+        let logs = self.log.iter_mut().chain(&mut self.kernel_log).chain(&mut self.gateway);
+        logs.for_each(each);
         self.records.values_mut().flat_map(|it| it.values_mut()).for_each(|body| {
             json::redact(body, redact);
         });

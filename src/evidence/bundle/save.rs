@@ -97,7 +97,12 @@ impl Bundle {
                 |(at, body): (&u64, &Vec<u8>)| (format!("{folder}/{at}.json"), body.clone());
             files.extend(records.iter().map(named));
         }
-        for (name, log) in [("server.log", &self.log), ("kernel.log", &self.kernel_log)] {
+        let logs = [
+            ("server.log", &self.log),
+            ("kernel.log", &self.kernel_log),
+            ("gateway.jsonl", &self.gateway),
+        ];
+        for (name, log) in logs {
             files.extend(log.as_deref().map(|log| (name.to_owned(), log.to_vec())));
         }
         Ok(files)

@@ -32,7 +32,11 @@ const SOURCES: &[(&str, &str, &str)] = &[
          `diagnose collect`",
     ),
     ("nvml", "GPU clocks and faults", NOT_YET),
-    ("gateway", "prompt versions", NOT_YET),
+    (
+        "gateway",
+        "time-outs, cancellations and repeats before the engine, and prompt versions",
+        "no records of the gateway were read; give them with --gateway",
+    ),
     (
         "kernel",
         "Xid errors and kills in the kernel's log",

@@ -1,0 +1,242 @@
+//! What the gateway before the engine saw: also requests that never reached it.
+
+pub(super) mod adapters;
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::{
+    evidence::{EventKind, SourceState, Span, gateway::GatewayRecord},
+    unit::Unit,
+};
+
+use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value};
+
+/// Seconds within which the same request counts as sent again.
+const REPEAT: f64 = 60.0;
+
+/// Seconds before a span in which what went out may still be behind what happens in it.
+const JUST_BEFORE: f64 = 300.0;
+
+/// Requests needed to compare kinds of traffic.
+const ENOUGH: usize = 30;
+
+/// Rows of this family.
+pub(super) static SIGNALS: &[Signal] = &[
+    Signal {
+        name: "offered_requests_per_second",
+        unit: Unit::RequestsPerSecond,
+        about: "Requests that reach the gateway, refused and cancelled ones too.",
+        doc: "The load that is offered, which the engine cannot see. From gateway records, over \
+              the part of the span that they cover.",
+        source: "gateway",
+        families: &[],
+        derive: Derive::Span(offered),
+    },
+    Signal {
+        name: "gateway_error_ratio",
+        unit: Unit::Ratio,
+        about: "Share of requests that end with an error or a time-out at the gateway.",
+        doc: "Status 400 or above, or marked as timed out in the gateway records.",
+        source: "gateway",
+        families: &[],
+        derive: Derive::Span(|frame| share(frame, "status", GatewayRecord::failed)),
+    },
+    Signal {
+        name: "gateway_unavailable_ratio",
+        unit: Unit::Ratio,
+        about: "Share of requests that the gateway answered 502 or 503.",
+        doc: "From gateway records.",
+        source: "gateway",
+        families: &[],
+        derive: Derive::Span(|frame| codes(frame, &[502, 503])),
+    },
+    Signal {
+        name: "gateway_cancelled_ratio",
+        unit: Unit::Ratio,
+        about: "Share of requests whose client went away before the answer was complete.",
+        doc: "Marked as cancelled in the gateway records, or status 499.",
+        source: "gateway",
+        families: &[],
+        derive: Derive::Span(|frame| share(frame, "status", GatewayRecord::was_cancelled)),
+    },
+    Signal {
+        name: "gateway_timed_out_ratio",
+        unit: Unit::Ratio,
+        about: "Share of requests for which the time ran out at the gateway.",
+        doc: "Marked as timed out in the gateway records, or status 408 or 504.",
+        source: "gateway",
+        families: &[],
+        derive: Derive::Span(|frame| share(frame, "status", GatewayRecord::ran_out_of_time)),
+    },
+    Signal {
+        name: "repeated_requests_ratio",
+        unit: Unit::Ratio,
+        about: "Share of requests that repeat one before them.",
+        doc: "The same request id, or the same session with as many prompt tokens, within a \
+              minute. A session that goes on has a longer prompt, so it is no repeat.",
+        source: "gateway",
+        families: &[],
+        derive: Derive::Span(repeated),
+    },
+    Signal {
+        name: "traffic_diversity_factor",
+        unit: Unit::Factor,
+        about: "How many times more kinds of prompt are sent than before.",
+        doc: "Kinds are tenant, adapter and prompt version together, weighted by their requests: \
+              the exponential of their entropy, now over before. At least 30 requests on each \
+              side.",
+        source: "gateway",
+        families: &[],
+        derive: Derive::Pair(diversity),
+    },
+    Signal {
+        name: "prompt_version_changes_count",
+        unit: Unit::Count,
+        about: "Prompt versions that went out in the window, or up to 5 minutes before it.",
+        doc: "Versions that the gateway records first show after at least 20 other requests, with \
+              5 requests or more of their own.",
+        source: "gateway",
+        families: &[],
+        derive: Derive::Span(version_changes),
+    },
+];
+
+/// Whether gateway records were read.
+pub(super) fn is_read(frame: &Frame<'_>) -> bool {
+    frame.evidence.gateway.as_ref().is_some_and(|log| !log.records.is_empty())
+}
+
+/// The records of a span.
+pub(super) fn records<'a>(frame: &Frame<'a>) -> Result<&'a [GatewayRecord], Missing> {
+    let Some(log) = frame.evidence.gateway.as_ref().filter(|_| is_read(frame)) else {
+        return Err(unread(frame));
+    };
+    if frame.view.is_lifetime() {
+        let why = "the gateway records do not reach back over the server's life";
+        return Err(Missing::new(MissingKind::NoBaseline, why));
+    }
+    match log.within(frame.view.span()) {
+        [] => Err(Missing::no_samples("gateway record")),
+        records => Ok(records),
+    }
+}
+
+fn unread(frame: &Frame<'_>) -> Missing {
+    match frame.evidence.source("gateway") {
+        Some(source) => {
+            let kind = match source.status {
+                SourceState::NotConfigured => MissingKind::NotConfigured,
+                SourceState::Ok => MissingKind::NoSamples,
+                _ => MissingKind::SourceFailed,
+            };
+            Missing::new(kind, source.detail.clone())
+        }
+        None => {
+            let why = "no gateway records were read (--gateway FILE)";
+            Missing::new(MissingKind::NotConfigured, why)
+        }
+    }
+}
+
+fn lacking(field: &str) -> Missing {
+    Missing::new(MissingKind::Absent, format!("the gateway records have no {field}"))
+}
+
+fn share(frame: &Frame<'_>, field: &str, is_hit: fn(&GatewayRecord) -> Option<bool>) -> Value {
+    let told: Vec<bool> = records(frame)?.iter().filter_map(is_hit).collect();
+    let hits = told.iter().filter(|hit| **hit).count();
+    Estimate::share(hits as f64, told.len() as f64).ok_or_else(|| lacking(field))
+}
+
+/// Share of the requests with a status that have one of `codes`.
+pub(super) fn codes(frame: &Frame<'_>, codes: &[u16]) -> Value {
+    let told: Vec<u16> = records(frame)?.iter().filter_map(|record| record.status).collect();
+    let hits = told.iter().filter(|status| codes.contains(status)).count();
+    Estimate::share(hits as f64, told.len() as f64).ok_or_else(|| lacking("status"))
+}
+
+fn offered(frame: &Frame<'_>) -> Value {
+    let n = records(frame)?.len() as f64;
+    let log = frame.evidence.gateway.as_ref().and_then(|log| log.span());
+    let span = frame.view.span();
+    let covered =
+        log.map_or(span, |log| Span { from: span.from.max(log.from), to: span.to.min(log.to) });
+    if covered.seconds() < 1.0 {
+        return Err(Missing::no_samples("second of gateway records"));
+    }
+    Ok(Estimate::with_error(n / covered.seconds(), n.sqrt() / covered.seconds(), n))
+}
+
+fn repeated(frame: &Frame<'_>) -> Value {
+    let records = records(frame)?;
+    let mut last: HashMap<(&str, u64), f64> = HashMap::new();
+    let (mut hits, mut told) = (0_u32, 0_u32);
+    for record in records {
+        let id = record.request_id.as_deref().map(|id| (id, u64::MAX));
+        let prompt = record.session.as_deref().zip(record.input_tokens);
+        let prompt = prompt.map(|(session, tokens)| (session, tokens as u64));
+        let again = [id, prompt].into_iter().flatten().fold(false, |again, key| {
+            let before = last.insert(key, record.at);
+            again || before.is_some_and(|before| record.at - before <= REPEAT)
+        });
+        told += u32::from(id.or(prompt).is_some());
+        hits += u32::from(again);
+    }
+    Estimate::share(hits.into(), told.into()).ok_or_else(|| lacking("request id or session"))
+}
+
+/// The exponential of the entropy of kinds: 1 where all are alike, n where n kinds come equally.
+fn kinds(frame: &Frame<'_>) -> Result<(f64, usize), Missing> {
+    let mut counts: BTreeMap<[Option<&str>; 3], usize> = BTreeMap::new();
+    for record in records(frame)? {
+        let kind = [&record.tenant, &record.adapter, &record.prompt_version];
+        let kind = kind.map(|part| part.as_deref());
+        if kind.iter().any(Option::is_some) {
+            *counts.entry(kind).or_default() += 1;
+        }
+    }
+    let n: usize = counts.values().sum();
+    if n == 0 {
+        return Err(lacking("tenant, adapter or prompt version"));
+    }
+    enough(n)?;
+    let part = |count: &usize| {
+        let p = *count as f64 / n as f64;
+        -p * p.ln()
+    };
+    Ok((counts.values().map(part).sum::<f64>().exp(), n))
+}
+
+fn enough(n: usize) -> Result<(), Missing> {
+    if n >= ENOUGH {
+        return Ok(());
+    }
+    let why = format!("{n} requests in the gateway records are too few; {ENOUGH} are needed");
+    Err(Missing::new(MissingKind::TooFew, why))
+}
+
+fn diversity(now: &Frame<'_>, before: &Frame<'_>) -> Value {
+    let (now, before) = (kinds(now)?, kinds(before)?);
+    Ok(Estimate::exact(now.0 / before.0, Some(now.1.min(before.1) as f64)))
+}
+
+fn version_changes(frame: &Frame<'_>) -> Value {
+    let versions = records(frame)?.iter().any(|record| record.prompt_version.is_some());
+    if !versions {
+        return Err(lacking("prompt version"));
+    }
+    let span = frame.view.span();
+    let near = Span { from: span.from - JUST_BEFORE, to: span.to };
+    let events = frame.evidence.events.iter();
+    let changes = events
+        .filter(|event| event.kind == EventKind::PromptVersion && near.contains(event.at))
+        .count();
+    Ok(Estimate::exact(changes as f64, None))
+}
+
+/// Requests that failed at the gateway, and all whose end is known.
+pub(super) fn failures(frame: &Frame<'_>) -> Result<(f64, f64), Missing> {
+    let told: Vec<bool> = records(frame)?.iter().filter_map(GatewayRecord::failed).collect();
+    let hits = told.iter().filter(|failed| **failed).count();
+    Ok((hits as f64, told.len() as f64))
+}
