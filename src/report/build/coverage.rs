@@ -31,7 +31,11 @@ const SOURCES: &[(&str, &str, &str)] = &[
         "no probes were recorded; ask the live server with --url, or record them with \
          `diagnose collect`",
     ),
-    ("nvml", "GPU clocks and faults", NOT_YET),
+    (
+        "nvml",
+        "GPU clocks and faults",
+        "the driver was not asked; run the tool on the machine of the GPUs",
+    ),
     (
         "gateway",
         "time-outs, cancellations and repeats before the engine, and prompt versions",
@@ -140,12 +144,14 @@ fn source_asked(case: &Case<'_>, id: &str) -> bool {
     case.evidence.source(id).is_some_and(|source| source.status != SourceState::NotConfigured)
 }
 
+/// What was not asked, with what the source itself says of that, if anything.
 fn unasked(case: &Case<'_>) -> Vec<Gap> {
-    SOURCES
-        .iter()
-        .filter(|(id, ..)| !source_asked(case, id))
-        .map(|(_, what, why)| Gap { what: (*what).into(), why: (*why).into() })
-        .collect()
+    let gap = |(id, what, why): &(&str, &str, &str)| {
+        let said = case.evidence.source(id).map(|source| source.detail.as_str());
+        let why = said.filter(|detail| !detail.is_empty()).unwrap_or(why);
+        Gap { what: (*what).into(), why: why.into() }
+    };
+    SOURCES.iter().filter(|(id, ..)| !source_asked(case, id)).map(gap).collect()
 }
 
 /// Whether enough was answered.
