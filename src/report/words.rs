@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     evidence::SourceState,
-    runbook::{Help, Risk, Severity},
+    runbook::{Help, Risk, Severity, rank::NOT_EXAMINABLE_CAP},
     unit::{Unit, significant},
 };
 
@@ -328,15 +328,15 @@ pub fn second_root<'a>(report: &'a Report, top: &CauseFound) -> Option<&'a Cause
         .max_by(|a, b| a.probability.total_cmp(&b.probability))
 }
 
-/// Under this probability a rival is not worth a line of the first screen.
-const RIVAL: f64 = 1.0 / 3.0;
-
-/// The most likely cause that could be neither supported nor refuted.
+/// The most likely cause that could be neither supported nor refuted, where only the answer that is
+/// missing keeps it from being supported. Less than that is a guess, and not worth a line.
 pub fn rival(report: &Report) -> Option<&CauseFound> {
     report
         .causes
         .iter()
-        .filter(|cause| cause.status == Status::NotExaminable && cause.probability >= RIVAL)
+        .filter(|cause| {
+            cause.status == Status::NotExaminable && cause.probability >= NOT_EXAMINABLE_CAP
+        })
         .max_by(|a, b| a.probability.total_cmp(&b.probability))
 }
 

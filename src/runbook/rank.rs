@@ -28,7 +28,7 @@ const SUPPORTED: f64 = 0.5;
 /// Causes of one family and severity whose scores differ by less than this many nats are not told apart.
 const KIN: f64 = 1.0;
 /// A cause that lacks a needed answer stays below this.
-const NOT_EXAMINABLE_CAP: f64 = 0.49;
+pub const NOT_EXAMINABLE_CAP: f64 = 0.49;
 
 /// What became of a cause.
 #[derive(Debug, Clone)]

@@ -246,7 +246,7 @@ pub fn prefix_broken() -> Report {
         "prefix",
         "a new prompt version has another prefix",
         Status::NotExaminable,
-        0.38,
+        0.49,
     );
     version.missing = vec![gap("prompt version per request", "no gateway.jsonl was given")];
     let mut load = cause(
