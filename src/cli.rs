@@ -128,6 +128,9 @@ pub struct RunArgs {
     /// The live server.
     #[command(flatten)]
     pub live: LiveArgs,
+    /// Sources that keep history.
+    #[command(flatten)]
+    pub history: HistoryArgs,
     /// Judgement.
     #[command(flatten)]
     pub judge: JudgeArgs,
@@ -149,24 +152,21 @@ pub struct ReplayArgs {
         long, value_name = "PATH",
         conflicts_with_all = [
             "url", "probe", "timeout", "ca", "insecure", "adapter_dir", "redact_addresses",
-            "host_root", "nvml_library"
+            "host_root", "nvml_library", "prometheus", "sagemaker", "cloudwatch", "mlflow", "history"
         ]
     )]
     pub replay: Vec<PathBuf>,
-    /// End of the time judged: RFC 3339, or e.g. -10m before the end of the recording [default:
-    /// its end]
-    #[arg(
-        long, value_name = "TIME", value_parser = parse_at, requires = "replay",
-        allow_hyphen_values = true
-    )]
+    /// End of the time judged: RFC 3339, or e.g. -10m before the end of the recording or before now
+    /// [default: its end, or now]
+    #[arg(long, value_name = "TIME", value_parser = parse_at, allow_hyphen_values = true)]
     pub at: Option<At>,
-    /// Time judged, e.g. 15s or 1h30m. Live: how long to sample [default: 15s live; since the
-    /// onset in a recording]
+    /// Time judged, e.g. 15s or 1h30m. Live without history: how long to sample [default: 15s live;
+    /// since the onset in a recording or with history]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub window: Option<Duration>,
     /// Length of the healthy time before, to compare with [default: all that was recorded before
     /// the onset]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "replay")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub baseline: Option<Duration>,
 }
 
@@ -241,6 +241,37 @@ pub struct LiveArgs {
     pub skip: Vec<Source>,
 }
 
+/// Flags about sources that keep history. The rest of their settings stands in diagnose.toml.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "History")]
+pub struct HistoryArgs {
+    /// Prometheus, or another server with its HTTP API, such as Thanos, Mimir or VictoriaMetrics
+    #[arg(long, value_name = "URL")]
+    pub prometheus: Option<String>,
+    /// Labels that the server's series have there, e.g. 'job="vllm",model_name="qwen"' [default: all
+    /// series of vLLM]
+    #[arg(long, value_name = "LABELS")]
+    pub selector: Option<String>,
+    /// SageMaker endpoint: its state, scaling, logs and metrics
+    #[arg(long, value_name = "ENDPOINT")]
+    pub sagemaker: Option<String>,
+    /// AWS region [default: that of the AWS settings on this machine]
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// Read the gateway's metrics and alarms in CloudWatch [default: with --sagemaker]
+    #[arg(long)]
+    pub cloudwatch: bool,
+    /// MLflow tracking server that holds the traces
+    #[arg(long, value_name = "URL")]
+    pub mlflow: Option<String>,
+    /// Experiment of MLflow, by name or id (repeat for several) [default: all]
+    #[arg(long, value_name = "EXPERIMENT")]
+    pub experiment: Vec<String>,
+    /// How far back these sources are asked [default: 1h]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub history: Option<Duration>,
+}
+
 /// Flags about judgement.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Judgement")]
@@ -301,6 +332,9 @@ pub struct CollectArgs {
     /// The live server.
     #[command(flatten)]
     pub live: LiveArgs,
+    /// Sources that keep history.
+    #[command(flatten)]
+    pub history: HistoryArgs,
     /// Settings.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -462,7 +496,6 @@ mod tests {
     #[test]
     fn flags_that_would_do_nothing_are_refused() {
         assert!(parsed("diagnose sweep --replay x --url http://y").is_err());
-        assert!(parsed("diagnose sweep --at -10m").is_err());
         assert!(parsed("diagnose sweep --only metrics --skip log").is_err());
     }
 }

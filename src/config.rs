@@ -1,6 +1,8 @@
 //! Settings: what flags, environment and diagnose.toml mean together. Flags win over the
 //! environment, and the environment over the file. Nothing else reads either.
 
+mod history;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -13,8 +15,13 @@ use anyhow::{Context, bail};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use history::{AwsSettings, HistorySettings, MlflowSettings, PrometheusSettings};
+
 use crate::{
-    cli::{At, ConfigArgs, FailOn, Format, LiveArgs, RunArgs, Source, parse_duration, parse_size},
+    cli::{
+        At, ConfigArgs, FailOn, Format, HistoryArgs, LiveArgs, ReplayArgs, RunArgs, Source,
+        parse_duration, parse_size,
+    },
     runbook::Severity,
 };
 
@@ -31,6 +38,8 @@ pub struct Settings {
     pub baseline: Option<Duration>,
     /// How to reach the server, and what to ask.
     pub live: LiveSettings,
+    /// Sources that keep history.
+    pub history: HistorySettings,
     /// Severity at which the gate closes; the command has its own default.
     pub fail_on: Option<Severity>,
     /// Least share of the checks asked that must be answered.
@@ -156,6 +165,14 @@ pub struct FileConfig {
     pub runbooks: Vec<PathBuf>,
     /// Format of the report.
     pub format: Option<Format>,
+    /// How far back sources of history are asked, e.g. `1h`.
+    pub history: Option<String>,
+    /// Prometheus.
+    pub prometheus: PrometheusSettings,
+    /// AWS.
+    pub aws: AwsSettings,
+    /// MLflow.
+    pub mlflow: MlflowSettings,
 }
 
 /// The environment, read once.
@@ -209,6 +226,12 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         // What this host logs says nothing of a recording.
         (file.log, file.journal_unit) = (Vec::new(), None);
         file.gateway = None;
+        forget_history(&mut file);
+    }
+    let live = live_settings(&args.live, path.as_deref(), &file, env)?;
+    let history = history::history(&args.history, args.replay.at, &file, &live.sources)?;
+    if args.replay.replay.is_empty() && !history.is_asked() {
+        needs_history(&args.replay)?;
     }
     let window = file.window.as_deref().map(|text| duration("window", text)).transpose()?;
     let output = &args.output;
@@ -217,7 +240,8 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         at: args.replay.at,
         window: args.replay.window.or(if args.replay.replay.is_empty() { window } else { None }),
         baseline: args.replay.baseline,
-        live: live_settings(&args.live, path.as_deref(), &file, env)?,
+        live,
+        history,
         fail_on: args.judge.fail_on.or(file.fail_on).map(Into::into),
         min_coverage: min_coverage(args.judge.min_coverage, file.min_coverage)?,
         runbook_dirs: runbook_dirs(&args.judge.runbooks, path.as_deref(), &file, env),
@@ -231,15 +255,34 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
     })
 }
 
+/// A recording holds its own history.
+fn forget_history(file: &mut FileConfig) {
+    (file.prometheus, file.aws) = (PrometheusSettings::default(), AwsSettings::default());
+    (file.mlflow, file.history) = (MlflowSettings::default(), None);
+}
+
+/// The past of a live server can be judged only where somebody kept it.
+fn needs_history(args: &ReplayArgs) -> anyhow::Result<()> {
+    for (given, flag) in [(args.at.is_some(), "--at"), (args.baseline.is_some(), "--baseline")] {
+        if given {
+            bail!("{flag} needs a recording (--replay) or a source of history (--prometheus URL)");
+        }
+    }
+    Ok(())
+}
+
 /// Settings of `collect`.
 pub fn live(
     args: &LiveArgs,
+    history: &HistoryArgs,
     config: &ConfigArgs,
     env: &Environment,
-) -> anyhow::Result<(LiveSettings, Option<Duration>)> {
+) -> anyhow::Result<(LiveSettings, HistorySettings, Option<Duration>)> {
     let (path, file) = read_file(config, env)?;
     let window = file.window.as_deref().map(|text| duration("window", text)).transpose()?;
-    Ok((live_settings(args, path.as_deref(), &file, env)?, window))
+    let live = live_settings(args, path.as_deref(), &file, env)?;
+    let history = history::history(history, None, &file, &live.sources)?;
+    Ok((live, history, window))
 }
 
 /// Directories of the user's runbooks: `~/.config/diagnose`, the file's, the flags'.
@@ -390,7 +433,7 @@ mod tests {
         let plain = live_settings(&LiveArgs::default(), None, &file, &env).unwrap();
         assert_eq!(plain.url.as_deref(), Some("http://file"));
         assert_eq!(plain.api_key, Some(Secret("env".into())));
-        assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 7));
+        assert_eq!((plain.max_body, plain.sources.len()), (1 << 20, 12));
         let flags = LiveArgs {
             url: Some("http://flag".into()),
             api_key: Some("flag".into()),

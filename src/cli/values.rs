@@ -29,6 +29,16 @@ pub enum Source {
     Host,
     /// The GPU driver on this host.
     Nvml,
+    /// Series of Prometheus.
+    Prometheus,
+    /// Metrics and alarms of CloudWatch.
+    Cloudwatch,
+    /// The endpoint of SageMaker.
+    Sagemaker,
+    /// Scaling activities of the endpoint.
+    Autoscaling,
+    /// Traces of MLflow.
+    Mlflow,
 }
 
 /// Report formats.

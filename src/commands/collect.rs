@@ -15,14 +15,14 @@ use crate::{
 /// Samples a live server and saves the bundle. A server that did not answer is evidence too, but
 /// nobody shall take it for a good recording.
 pub fn run(args: &CollectArgs, env: &Environment) -> anyhow::Result<Exit> {
-    let (settings, window) = config::live(&args.live, &args.config, env)?;
+    let (settings, past, window) = config::live(&args.live, &args.history, &args.config, env)?;
     if args.output.exists() {
         return Err(occupied(&args.output).into());
     }
     write::check_destination(&args.output)?;
     Bundle::check_format(&args.output)?;
     let window = args.duration.or(window).unwrap_or(live::WINDOW);
-    let mut gathered = live::sample(&settings, window, args.quiet)?;
+    let mut gathered = live::sample(&settings, &past, window, args.quiet)?;
     leave_out(&mut gathered.bundle, &settings.sources);
     gathered.bundle.save(&args.output)?;
     write::note(&format!(

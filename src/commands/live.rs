@@ -5,10 +5,10 @@ use std::{cell::Cell, io::IsTerminal, path::PathBuf, time::Duration};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Failure, given, write};
+use super::{Failure, given, history, write};
 use crate::{
     cli::Source,
-    config::{LiveSettings, Secret},
+    config::{HistorySettings, LiveSettings, Secret},
     evidence::{
         HostRound, SourceState, SourceStatus,
         bundle::{Bundle, Redact},
@@ -40,9 +40,13 @@ pub(super) struct Gathered {
 /// an error; one that does not answer is evidence.
 pub(super) fn sample(
     settings: &LiveSettings,
+    past: &HistorySettings,
     window: Duration,
     quiet: bool,
 ) -> anyhow::Result<Gathered> {
+    if past.is_asked() && (past.at.is_some() || settings.url.is_none()) {
+        return history::recall(past, settings);
+    }
     if settings.insecure {
         write::note(
             "WARNING: certificates are NOT verified (--insecure): whoever sits on the way can \
@@ -64,7 +68,13 @@ pub(super) fn sample(
         let gpus = gpus.map(nvml::Sampler::start);
         let bar = progress_bar(quiet);
         let before = look(settings, &live.url);
-        let mut bundle = vllm::sample(&live, stop, &mut |progress| show(&bar, &progress)).await;
+        let reach = history::reach(past, history::now());
+        let mut shown = |progress| show(&bar, &progress);
+        let (mut bundle, fetched) = tokio::join!(
+            vllm::sample(&live, stop, &mut shown),
+            history::ask(past, settings, reach)
+        );
+        history::keep(&mut bundle, fetched, reach);
         match gpus {
             Some(gpus) => gpus.finish(&mut bundle),
             None => bundle.meta.sources.push(nvml::elsewhere()),
@@ -213,7 +223,7 @@ fn show(bar: &ProgressBar, progress: &Progress) {
 }
 
 /// Resolves at the first SIGINT or SIGTERM with the exit code of it.
-async fn stop_signal() -> Exit {
+pub(super) async fn stop_signal() -> Exit {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -6,6 +6,7 @@ pub mod eval;
 pub mod explain;
 pub mod generate;
 mod given;
+mod history;
 mod live;
 mod page;
 pub mod prefix_diff;

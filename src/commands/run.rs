@@ -146,10 +146,11 @@ fn find_runbook<'a>(scope: &Scope, library: &'a Library) -> anyhow::Result<Optio
 }
 
 fn ask(settings: &Settings, evidence: &Evidence) -> Result<Ask, Failure> {
-    if settings.replay.is_empty() {
+    let recorded = !settings.replay.is_empty();
+    if !recorded && !settings.history.is_asked() {
         return Ok(Ask::default());
     }
-    let at = settings.at.map(|at| match at {
+    let at = settings.at.filter(|_| recorded).map(|at| match at {
         At::Time(time) => time,
         At::BeforeEnd(seconds) => evidence.span.to - seconds,
     });
@@ -176,7 +177,10 @@ fn outside(span: Span) -> Failure {
 fn gather(settings: &Settings) -> anyhow::Result<Gathered> {
     let mut gathered = if settings.replay.is_empty() {
         let window = settings.window.unwrap_or(live::WINDOW);
-        live::sample(&settings.live, window, settings.quiet)?
+        let past = &settings.history;
+        // With history, the window is the time judged, which sampling need not last.
+        let window = if past.is_asked() { window.min(live::WINDOW) } else { window };
+        live::sample(&settings.live, past, window, settings.quiet)?
     } else {
         let limits = Limits { body: settings.live.max_body, ..Limits::default() };
         let mut bundle = Bundle::load(&settings.replay, &limits)?;
@@ -214,6 +218,8 @@ pub(super) fn leave_out(bundle: &mut Bundle, keep: &[Source]) {
     drop(Source::Gateway, "gateway", &mut |bundle| bundle.gateway = None);
     drop(Source::Host, "host", &mut |bundle| drop_records(bundle, "host"));
     drop(Source::Nvml, "nvml", &mut |bundle| drop_records(bundle, "nvml"));
+    drop(Source::Prometheus, "prometheus", &mut |bundle| drop_records(bundle, "prometheus"));
+    drop(Source::Mlflow, "mlflow", &mut |bundle| drop_records(bundle, "mlflow"));
 }
 
 fn drop_records(bundle: &mut Bundle, folder: &str) {
@@ -248,7 +254,9 @@ mod tests {
         leave_out(&mut bundle, &[Source::Metrics]);
         assert!(bundle.log.is_none() && bundle.scrapes.len() == 1);
         let said: Vec<_> = bundle.notes.iter().map(|note| note.id.as_str()).collect();
-        assert_eq!(said, ["probes", "log", "kube", "kernel", "gateway", "host", "nvml"]);
+        assert_eq!(said, [
+            "probes", "log", "kube", "kernel", "gateway", "host", "nvml", "prometheus", "mlflow"
+        ]);
         assert!(bundle.meta.sources.is_empty(), "how it failed is no answer to what was asked");
     }
 

@@ -5,6 +5,7 @@
 pub mod adapter;
 #[expect(clippy::disallowed_methods, reason = "the bundle is files on disk")]
 pub mod bundle;
+pub mod cloud;
 pub mod gateway;
 pub mod gpu;
 pub mod histogram;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use adapter::AdapterFolder;
+pub use cloud::Cloud;
 pub use gateway::GatewayLog;
 pub use gpu::GpuSnapshot;
 pub use host::HostRound;
@@ -57,6 +59,10 @@ pub struct Evidence {
     pub kernel: Option<KernelLog>,
     /// Requests as the gateway saw them; `None` where its records were not read.
     pub gateway: Option<GatewayLog>,
+    /// Requests as their traces tell; `None` where no traces were read.
+    pub traces: Option<GatewayLog>,
+    /// What the cloud says; `None` where it was not asked.
+    pub cloud: Option<Cloud>,
     /// The server's machine, one look after the other.
     pub host: Vec<HostRound>,
     /// How each source answered.
@@ -173,6 +179,12 @@ pub enum EventKind {
     Pod,
     /// A GPU reports a fault, is held back, or is shared with a stranger.
     GpuState,
+    /// An alarm changed its state, or an alert began or ended.
+    Alarm,
+    /// A new release of the endpoint went out.
+    Deploy,
+    /// The endpoint was scaled, or was to be scaled.
+    Scaling,
 }
 
 /// One finished request in the server's access log.

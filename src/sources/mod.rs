@@ -16,3 +16,28 @@ mod read;
 pub mod vllm;
 
 pub use read::read;
+
+use crate::evidence::{SourceStatus, bundle::Bundle};
+
+/// What a source of history answered, to be kept in a bundle.
+#[derive(Debug, Default)]
+pub struct Fetched {
+    /// Folder of the bundle, and the answers as JSON.
+    pub record: Option<(&'static str, Vec<u8>)>,
+    /// Lines of the server's log.
+    pub log: Option<Vec<u8>>,
+    /// How asking went, one for each service.
+    pub statuses: Vec<SourceStatus>,
+}
+
+impl Fetched {
+    /// Puts the answers into a bundle, as of `at` in Unix milliseconds. A log that is there already
+    /// came from nearer the server and stays.
+    pub fn keep(self, bundle: &mut Bundle, at: u64) {
+        if let Some((folder, body)) = self.record {
+            bundle.record(folder, at, body);
+        }
+        bundle.log = bundle.log.take().or(self.log);
+        bundle.meta.sources.extend(self.statuses);
+    }
+}

@@ -1,0 +1,119 @@
+//! Asking the sources that keep history, side by side.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::future::join_all;
+
+use super::live::{Gathered, stop_signal};
+use crate::{
+    cli::At,
+    config::{HistorySettings, LiveSettings},
+    evidence::{
+        Span, Time,
+        bundle::{self, Bundle, Redact},
+    },
+    sources::{Fetched, http},
+};
+
+/// A source has so many deadlines of one request for all of its requests.
+const ROUNDS: u32 = 4;
+
+/// One source at work.
+type Asked<'a> = Pin<Box<dyn Future<Output = Fetched> + 'a>>;
+
+/// Seconds since the Unix epoch.
+#[expect(clippy::disallowed_methods, reason = "history is asked for up to now")]
+pub(super) fn now() -> Time {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// End of the time judged.
+pub(super) fn end(at: Option<At>, now: Time) -> Time {
+    match at {
+        Some(At::Time(time)) => time.min(now),
+        Some(At::BeforeEnd(seconds)) => now - seconds,
+        None => now,
+    }
+}
+
+/// The time that sources are asked for.
+pub(super) fn reach(settings: &HistorySettings, end: Time) -> Span {
+    Span { from: end - settings.back.as_secs_f64(), to: end }
+}
+
+/// Asks every source that is set, until all have answered, their deadline has passed or the user
+/// stops it. What came until a deadline is kept by each source.
+pub(super) async fn ask(
+    settings: &HistorySettings,
+    live: &LiveSettings,
+    reach: Span,
+) -> Vec<Fetched> {
+    let asked = sources(settings, live, reach, live.timeout * ROUNDS);
+    tokio::select! {
+        biased;
+        _ = stop_signal() => Vec::new(),
+        fetched = join_all(asked) => fetched,
+    }
+}
+
+fn sources<'a>(
+    _settings: &'a HistorySettings,
+    _live: &'a LiveSettings,
+    _reach: Span,
+    _deadline: Duration,
+) -> Vec<Asked<'a>> {
+    Vec::new()
+}
+
+/// Gathers from history alone, without a look at a live server.
+pub(super) fn recall(settings: &HistorySettings, live: &LiveSettings) -> anyhow::Result<Gathered> {
+    let reach = reach(settings, end(settings.at, now()));
+    let mut bundle = Bundle::default();
+    bundle.meta.format_version = bundle::FORMAT_VERSION;
+    bundle.meta.target = Some(target(settings));
+    bundle.meta.tool_version = Some(env!("CARGO_PKG_VERSION").into());
+    (bundle.meta.started, bundle.meta.ended) = (Some(reach.from), Some(reach.to));
+    keep(&mut bundle, http::block_on(ask(settings, live, reach))?, reach);
+    super::given::add(&mut bundle, live)?;
+    bundle.redact(Redact { addresses: live.redact_addresses });
+    Ok(Gathered { bundle, cut_short: None })
+}
+
+/// Puts what was answered into the bundle.
+pub(super) fn keep(bundle: &mut Bundle, fetched: Vec<Fetched>, reach: Span) {
+    let at = (reach.to * 1e3) as u64;
+    fetched.into_iter().for_each(|fetched| fetched.keep(bundle, at));
+}
+
+/// What is looked at, in words, where no server is.
+fn target(settings: &HistorySettings) -> String {
+    let prometheus = settings.prometheus.as_ref().map(|it| {
+        let url = it.url.as_deref().map(bundle::url_without_credentials).unwrap_or_default();
+        let labels = it.selector.as_deref().unwrap_or("vLLM");
+        format!("{labels} in {url}")
+    });
+    let endpoint = settings.aws.as_ref().and_then(|it| it.sagemaker.clone());
+    let mlflow = settings.mlflow.as_ref().and_then(|it| it.url.as_deref());
+    endpoint
+        .map(|name| format!("SageMaker endpoint {name}"))
+        .or(prometheus)
+        .or(mlflow.map(bundle::url_without_credentials))
+        .unwrap_or_else(|| "CloudWatch".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_now_or_what_was_asked_for_and_never_in_the_future() {
+        assert_eq!(end(None, 100.0), 100.0);
+        assert_eq!(end(Some(At::BeforeEnd(60.0)), 100.0), 40.0);
+        assert_eq!(end(Some(At::Time(70.0)), 100.0), 70.0);
+        assert_eq!(end(Some(At::Time(200.0)), 100.0), 100.0);
+    }
+}
