@@ -16,21 +16,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     // What logs look like is no judgement: the sources compile it in themselves.
     files.retain(|path| !path.ends_with("log-patterns.yaml"));
     files.sort();
+    let (watched, judged): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|path| path.starts_with(root.join("runbooks/monitoring")));
+    embed(&root, &judged, "runbooks.rs")?;
+    embed(&root, &watched, "monitoring.rs")
+}
+
+fn embed(root: &Path, files: &[PathBuf], name: &str) -> Result<(), Box<dyn Error>> {
     let mut list = String::from("&[\n");
     for file in files {
-        let yaml = fs::read_to_string(&file)?;
+        let yaml = fs::read_to_string(file)?;
         // `no` is a word, as in YAML 1.2.
         let options = serde_saphyr::options! { strict_booleans: true };
         let value: serde_json::Value = serde_saphyr::from_str_with_options(&yaml, options)
             .map_err(|error| format!("{}: {error}", file.display()))?;
-        let path = file.strip_prefix(&root)?.display().to_string();
+        let path = file.strip_prefix(root)?.display().to_string();
         writeln!(
             list,
             "Embedded {{ path: {path:?}, yaml: {yaml:?}, json: {:?} }},",
             value.to_string()
         )?;
     }
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("runbooks.rs"), list + "]\n")?;
+    fs::write(Path::new(&env::var("OUT_DIR")?).join(name), list + "]\n")?;
     Ok(())
 }
 

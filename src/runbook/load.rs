@@ -73,8 +73,7 @@ impl Library {
         let needed = |file: &&Embedded| {
             kind_of(file.path) != Kind::Runbook || Some(file.path) == walked.as_deref()
         };
-        let compiled = |file: &Embedded| SourceFile { compiled: Some(file.json), ..file.source() };
-        Self::from_files(EMBEDDED.iter().filter(needed).map(compiled).collect())
+        Self::from_files(EMBEDDED.iter().filter(needed).map(Embedded::compiled).collect())
     }
 
     /// What ships in the binary, overridden by the files of `user_dirs` in their order.
@@ -221,6 +220,11 @@ impl Embedded {
     fn source(&self) -> SourceFile {
         SourceFile::new(self.path, self.yaml, 0)
     }
+
+    /// The file as the build parsed it; nothing read from it knows its place.
+    pub fn compiled(&self) -> SourceFile {
+        SourceFile { compiled: Some(self.json), ..self.source() }
+    }
 }
 
 /// The folder tells what a file holds.
@@ -238,7 +242,8 @@ fn kind_of(path: &str) -> Kind {
     }
 }
 
-fn parse<T: DeserializeOwned>(file: &Arc<SourceFile>) -> Result<T, Box<Problem>> {
+/// Reads a file; a fault is told with its place.
+pub fn parse<T: DeserializeOwned>(file: &Arc<SourceFile>) -> Result<T, Box<Problem>> {
     if let Some(json) = file.compiled {
         let failed = |error| Box::new(Problem::error(file, 0..0, format!("{error}")));
         return serde_json::from_str(json).map_err(failed);
@@ -260,7 +265,8 @@ fn unknown_field_help(message: &str) -> Option<String> {
     did_you_mean(word, expected.split(", ").map(|name| name.trim_matches('`')))
 }
 
-type Unreadable = (PathBuf, io::Error);
+/// A path that could not be read, and why.
+pub type Unreadable = (PathBuf, io::Error);
 
 /// Every YAML file of a user's directory, in the order of names.
 fn read_dir(dir: &Path, layer: usize) -> Result<Vec<SourceFile>, Unreadable> {
@@ -271,6 +277,16 @@ fn read_dir(dir: &Path, layer: usize) -> Result<Vec<SourceFile>, Unreadable> {
             paths.extend(yaml_files(&folder).map_err(|why| (folder.clone(), why))?);
         }
     }
+    paths.into_iter().map(|path| read_file(path, layer)).collect()
+}
+
+/// The files of a user's `monitoring/`, in the order of names; none where there is no such folder.
+pub fn monitoring_files(dir: &Path, layer: usize) -> Result<Vec<SourceFile>, Unreadable> {
+    let folder = dir.join("monitoring");
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let paths = yaml_files(&folder).map_err(|why| (folder.clone(), why))?;
     paths.into_iter().map(|path| read_file(path, layer)).collect()
 }
 

@@ -175,7 +175,7 @@ pub(super) static SIGNALS: &[Signal] = &[
 ];
 
 /// Ends of POST paths that no engine step answers: tokenising, rendering and administration.
-const NO_INFERENCE: [&str; 13] = [
+pub const NO_INFERENCE: [&str; 13] = [
     "/tokenize",
     "/detokenize",
     "/render",
@@ -196,7 +196,7 @@ fn asks_inference(path: &str) -> bool {
 }
 
 /// Whether a series of http_requests_total counts inference requests.
-fn is_inference(series: &Series) -> bool {
+pub fn is_inference(series: &Series) -> bool {
     series.label("method").is_none_or(|method| method == "POST")
         && series.label("handler").is_none_or(asks_inference)
 }

@@ -107,7 +107,7 @@ impl<'a> Frame<'a> {
     }
 
     /// The exported name of a metric family on this server.
-    pub(super) fn name(&self, family: &str) -> Result<&'static str, Missing> {
+    pub fn name(&self, family: &str) -> Result<&'static str, Missing> {
         if let Some(name) = families::exported(family, self.view.set()) {
             return Ok(name);
         }

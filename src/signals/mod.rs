@@ -6,7 +6,7 @@ mod adapters;
 mod cache;
 mod capacity;
 mod cloud;
-mod endpoint;
+pub mod endpoint;
 mod engine;
 mod estimate;
 pub mod families;
