@@ -8,6 +8,7 @@ pub mod burn;
 pub mod load;
 pub mod promql;
 pub mod read;
+pub mod state;
 
 use serde::Deserialize;
 
