@@ -6,6 +6,7 @@
 
 pub mod burn;
 pub mod load;
+pub mod objective;
 pub mod promql;
 pub mod read;
 pub mod state;
@@ -236,8 +237,10 @@ pub struct Slo {
     pub title: String,
     /// Least share of good events, above 0 and below 1.
     pub objective: f64,
-    /// The period that it is promised for, e.g. `30d`.
+    /// The period that the budget is counted for, e.g. `30d`.
     pub period: String,
+    /// The rolling time that its present value is read over, e.g. `1h`.
+    pub window: String,
     /// Events are requests, and errors are bad ones: the measure is a ratio.
     #[serde(default)]
     pub errors: Option<Errors>,

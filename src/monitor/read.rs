@@ -162,7 +162,7 @@ fn covered(frame: &Frame<'_>, name: &str) -> Span {
     Span { from, to: times.iter().copied().reduce(f64::max).unwrap_or_default() }
 }
 
-fn growth(frame: &Frame<'_>, part: &Part, keep: Keep<'_>) -> Result<f64, Missing> {
+pub(super) fn growth(frame: &Frame<'_>, part: &Part, keep: Keep<'_>) -> Result<f64, Missing> {
     let name = frame.name(&part.family)?;
     let all = |series: &Series| keep(series) && endpoint::is_inference(series);
     let any = frame.view.increase_where(name, all);
