@@ -37,6 +37,11 @@ pub enum Command {
     /// Show where prompts part: the first byte that differs, the volatile field there, the KV
     /// blocks lost
     PrefixDiff(PrefixDiffArgs),
+    /// Judge the service level objectives: budget left, burn rates, and which tiers fire
+    Slo(Box<WatchArgs>),
+    /// Check the alert rules, or see when they would have fired
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
     /// Score the verdicts on labelled recordings, beside two naive judges
     Eval(EvalArgs),
     /// Explain any signal, check, cause, runbook, policy entry or exit code
@@ -338,6 +343,47 @@ pub struct CollectArgs {
     /// Settings.
     #[command(flatten)]
     pub config: ConfigArgs,
+}
+
+/// Flags of commands that watch objectives and alerts.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WatchArgs {
+    /// Ids of what is looked at [default: all]
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Recorded evidence.
+    #[command(flatten)]
+    pub replay: ReplayArgs,
+    /// The live server.
+    #[command(flatten)]
+    pub live: LiveArgs,
+    /// Sources that keep history.
+    #[command(flatten)]
+    pub history: HistoryArgs,
+    /// Folder of your own runbooks, policy and monitoring; later ones win
+    #[arg(long, value_name = "DIR")]
+    pub runbooks: Vec<PathBuf>,
+    /// Format of the answer
+    #[arg(long, value_name = "FORMAT", default_value = "terminal")]
+    pub format: PlainFormat,
+    /// Write the answer to this file, all of it or nothing [default: stdout]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// No progress
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// Commands about alerts.
+#[derive(Debug, Clone, Subcommand)]
+pub enum AlertsCommand {
+    /// What each alert says now, or at --at: firing, pending, quiet or not decidable
+    Check(Box<WatchArgs>),
+    /// When each alert would have fired over all of the history
+    Backtest(Box<WatchArgs>),
 }
 
 /// Flags of `eval`.

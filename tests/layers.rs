@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("signals", &["evidence", "unit", "stats"]),
     ("runbook", &["signals", "unit", "stats"]),
     ("report", &["runbook", "signals", "evidence", "unit", "stats"]),
-    ("monitor", &["runbook", "signals", "evidence", "unit", "stats"]),
+    ("monitor", &["report", "runbook", "signals", "evidence", "unit", "stats"]),
     ("prefix", &["report", "unit", "stats"]),
     ("eval", &["report", "runbook", "signals", "unit", "stats"]),
     ("exit", &["report", "runbook"]),

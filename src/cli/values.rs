@@ -57,10 +57,11 @@ pub enum Format {
 }
 
 /// Formats of answers that are no report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "lowercase")]
 pub enum PlainFormat {
     /// For people, on a screen.
+    #[default]
     Terminal,
     /// For programs.
     Json,

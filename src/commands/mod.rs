@@ -8,6 +8,7 @@ pub mod generate;
 mod given;
 mod history;
 mod live;
+pub mod monitor;
 mod page;
 pub mod prefix_diff;
 pub mod run;
@@ -20,7 +21,7 @@ use std::{ffi::OsString, fmt, path::Path};
 use clap::error::ErrorKind;
 
 use crate::{
-    cli::{self, Command, ConfigCommand, Invocation},
+    cli::{self, AlertsCommand, Command, ConfigCommand, Invocation},
     config::{self, Environment},
     exit::Exit,
     runbook::Library,
@@ -68,6 +69,9 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
         Invocation::Command(command) => match command {
             Command::Sweep(args) => run::run(&run::Scope::Sweep, &args, &env),
             Command::Collect(args) => collect::run(&args, &env),
+            Command::Slo(args) => monitor::slo(&args, &env),
+            Command::Alerts(AlertsCommand::Check(args)) => monitor::check(&args, &env),
+            Command::Alerts(AlertsCommand::Backtest(args)) => monitor::backtest(&args, &env),
             Command::Eval(args) => eval::run(&args, &env),
             Command::Explain(args) => explain::run(&args, &env),
             Command::Runbook(command) => runbook::run(command, &env),

@@ -145,7 +145,8 @@ fn find_runbook<'a>(scope: &Scope, library: &'a Library) -> anyhow::Result<Optio
     .into())
 }
 
-fn ask(settings: &Settings, evidence: &Evidence) -> Result<Ask, Failure> {
+/// The times that the settings ask about.
+pub(super) fn ask(settings: &Settings, evidence: &Evidence) -> Result<Ask, Failure> {
     let recorded = !settings.replay.is_empty();
     if !recorded && !settings.history.is_asked() {
         return Ok(Ask::default());
@@ -174,7 +175,8 @@ fn outside(span: Span) -> Failure {
     }
 }
 
-fn gather(settings: &Settings) -> anyhow::Result<Gathered> {
+/// The evidence that the settings ask for, live or recorded.
+pub(super) fn gather(settings: &Settings) -> anyhow::Result<Gathered> {
     let mut gathered = if settings.replay.is_empty() {
         let window = settings.window.unwrap_or(live::WINDOW);
         let past = &settings.history;

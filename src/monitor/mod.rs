@@ -9,6 +9,7 @@ pub mod load;
 pub mod objective;
 pub mod promql;
 pub mod read;
+pub mod shown;
 pub mod state;
 
 use serde::Deserialize;

@@ -120,11 +120,11 @@ pub fn never(objective: Objective, tier: Tier) -> Option<String> {
         return None;
     }
     if tier.long > objective.period {
-        return Some("its window is longer than the objective's period".into());
+        return Some("has a window longer than the period of the objective".into());
     }
     let most = 1.0 / objective.budget();
     Some(format!(
-        "it fires at {:.3} times the budget, and all requests failing burn {most:.3} times",
+        "would fire at {:.3}× the budget, and all requests failing burn {most:.3}×",
         objective.factor(tier)
     ))
 }
@@ -300,6 +300,6 @@ mod tests {
     fn a_tier_that_cannot_fire_says_why() {
         let half = Objective { share: 0.5, period: 30.0 * 86400.0 };
         let fast = Tier { spends: 0.02, long: 3600.0, short: 300.0 };
-        assert!(never(half, fast).unwrap().contains("14.400 times the budget"));
+        assert!(never(half, fast).unwrap().contains("14.400× the budget"));
     }
 }

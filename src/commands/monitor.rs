@@ -1,0 +1,147 @@
+//! `diagnose slo` and `diagnose alerts`: objectives and alert rules against any evidence.
+
+use super::{
+    Failure,
+    run::{ask, gather},
+    write,
+};
+use crate::{
+    cli::{JudgeArgs, OutputArgs, PlainFormat, RunArgs, WatchArgs},
+    config::{self, Environment, Settings},
+    evidence::{Evidence, Time},
+    exit::Exit,
+    monitor::{Alert, load::Rules, objective, shown, state},
+    runbook::{Library, Severity, problem::did_you_mean},
+    sources,
+};
+
+/// What all of these commands look at.
+struct Watched {
+    settings: Settings,
+    rules: Rules,
+    library: Library,
+    evidence: Evidence,
+    at: Time,
+}
+
+/// Judges the objectives. Exit 1 where one is missed or a tier fires, 3 where none can be told.
+pub fn slo(args: &WatchArgs, env: &Environment) -> anyhow::Result<Exit> {
+    let rules = rules(args, env)?;
+    known(&args.ids, rules.slos.iter().map(|slo| slo.id.as_str()), "objective")?;
+    let watched = look(args, env, rules)?;
+    let wanted = watched.rules.slos.iter().filter(|slo| is_wanted(args, &slo.id));
+    let told = wanted.filter_map(|slo| {
+        let status = objective::status(slo, &watched.rules, &watched.evidence, watched.at)?;
+        Some(shown::slo(slo, &status))
+    });
+    let told: Vec<_> = told.collect();
+    put(args, &watched, &told, shown::slos_on_screen)?;
+    let fires = |slo: &shown::ShownSlo| slo.tiers.iter().any(|tier| tier.state == "firing");
+    Ok(match () {
+        () if told.iter().any(|slo| slo.state == "missed" || fires(slo)) => Exit::Finding,
+        () if told.iter().all(|slo| slo.state == "unknown") => Exit::Inconclusive,
+        () => Exit::Clean,
+    })
+}
+
+/// What each alert says. Exit 1 where a critical one fires, 3 where none can be told.
+pub fn check(args: &WatchArgs, env: &Environment) -> anyhow::Result<Exit> {
+    let watched = look_at_alerts(args, env)?;
+    let (rules, policy) = (&watched.rules, &watched.library.policy);
+    let statuses =
+        |alert: &Alert| state::check(alert, rules, policy, &watched.evidence, watched.at);
+    let wanted = rules.alerts.iter().filter(|alert| is_wanted(args, &alert.id));
+    let told: Vec<_> = wanted
+        .flat_map(|alert| statuses(alert).into_iter().map(move |status| (alert, status)))
+        .map(|(alert, status)| shown::alert(alert, rules, policy, &status, watched.at))
+        .collect();
+    put(args, &watched, &told, shown::alerts_on_screen)?;
+    let pages = |it: &shown::ShownAlert| it.state == "firing" && it.severity == Severity::Critical;
+    Ok(match () {
+        () if told.iter().any(pages) => Exit::Finding,
+        () if told.iter().all(|alert| alert.state == "unknown") => Exit::Inconclusive,
+        () => Exit::Clean,
+    })
+}
+
+/// When each alert would have fired over all of the history.
+pub fn backtest(args: &WatchArgs, env: &Environment) -> anyhow::Result<Exit> {
+    let watched = look_at_alerts(args, env)?;
+    let (rules, policy) = (&watched.rules, &watched.library.policy);
+    let wanted = rules.alerts.iter().filter(|alert| is_wanted(args, &alert.id));
+    let times =
+        |alert: &Alert| state::backtest(alert, rules, policy, &watched.evidence, state::EVERY);
+    let fired: Vec<_> = wanted
+        .flat_map(|alert| times(alert).into_iter().map(move |time| shown::fired(alert, time)))
+        .collect();
+    put(args, &watched, &fired, |fired, _| shown::fired_on_screen(fired))?;
+    Ok(Exit::Clean)
+}
+
+fn look_at_alerts(args: &WatchArgs, env: &Environment) -> anyhow::Result<Watched> {
+    let rules = rules(args, env)?;
+    known(&args.ids, rules.alerts.iter().map(|alert| alert.id.as_str()), "alert")?;
+    look(args, env, rules)
+}
+
+fn rules(args: &WatchArgs, env: &Environment) -> anyhow::Result<Rules> {
+    Ok(Rules::load(&config::directories(&args.runbooks, &args.config, env)?)?)
+}
+
+fn look(args: &WatchArgs, env: &Environment, rules: Rules) -> anyhow::Result<Watched> {
+    let settings = config::settings(&as_run(args), env)?;
+    let library = Library::load(&settings.runbook_dirs)?;
+    args.output.as_deref().map_or(Ok(()), write::check_destination)?;
+    let gathered = gather(&settings)?;
+    let evidence = sources::read(&gathered.bundle);
+    let at = ask(&settings, &evidence)?.at.unwrap_or(evidence.span.to);
+    Ok(Watched { settings, rules, library, evidence, at })
+}
+
+fn as_run(args: &WatchArgs) -> RunArgs {
+    RunArgs {
+        replay: args.replay.clone(),
+        live: args.live.clone(),
+        history: args.history.clone(),
+        judge: JudgeArgs { runbooks: args.runbooks.clone(), ..JudgeArgs::default() },
+        output: OutputArgs { quiet: args.quiet, ..OutputArgs::default() },
+        config: args.config.clone(),
+    }
+}
+
+fn is_wanted(args: &WatchArgs, id: &str) -> bool {
+    args.ids.is_empty() || args.ids.iter().any(|wanted| wanted == id)
+}
+
+/// An id that nothing has is a mistake of the command line.
+fn known<'a>(
+    asked: &[String],
+    ids: impl Iterator<Item = &'a str> + Clone,
+    what: &str,
+) -> Result<(), Failure> {
+    let unknown = asked.iter().find(|wanted| ids.clone().all(|id| id != *wanted));
+    let Some(unknown) = unknown else { return Ok(()) };
+    let all = || format!("one of {}", ids.clone().collect::<Vec<_>>().join(", "));
+    Err(Failure {
+        tried: format!("find the {what} `{unknown}`"),
+        happened: "there is none".into(),
+        next: did_you_mean(unknown, ids.clone()).unwrap_or_else(all),
+        exit: Exit::Failed,
+    })
+}
+
+fn put<T: serde::Serialize>(
+    args: &WatchArgs,
+    watched: &Watched,
+    told: &[T],
+    on_screen: impl Fn(&[T], usize) -> String,
+) -> anyhow::Result<()> {
+    let text = match args.format {
+        PlainFormat::Terminal => on_screen(told, watched.settings.width),
+        PlainFormat::Json => shown::json(told),
+    };
+    match &args.output {
+        Some(path) => Ok(write::file(path, &text)?),
+        None => write::print(&text),
+    }
+}
