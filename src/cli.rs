@@ -1,11 +1,13 @@
 //! The command line: every command and flag, exactly as typed. What they mean is in `config`.
 
+mod alerts;
 mod values;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use alerts::{LintArgs, RenderArgs, RulesFor, TargetArgs};
 pub use values::{At, FailOn, Format, PlainFormat, SchemaOf, Source, parse_duration, parse_size};
 use values::{parse_at, parse_chars, parse_share};
 
@@ -39,7 +41,8 @@ pub enum Command {
     PrefixDiff(PrefixDiffArgs),
     /// Judge the service level objectives: budget left, burn rates, and which tiers fire
     Slo(Box<WatchArgs>),
-    /// Check the alert rules, or see when they would have fired
+    /// Check the alert rules, see when they would have fired, write them for Prometheus or
+    /// CloudWatch, or look for mistakes in your own
     #[command(subcommand)]
     Alerts(AlertsCommand),
     /// Score the verdicts on labelled recordings, beside two naive judges
@@ -384,6 +387,10 @@ pub enum AlertsCommand {
     Check(Box<WatchArgs>),
     /// When each alert would have fired over all of the history
     Backtest(Box<WatchArgs>),
+    /// Write all alerts, objectives and burn rates as rules, under the names the server exports
+    Render(Box<RenderArgs>),
+    /// Compare your own rules and dashboards with what the server exports; exit 1 on any mistake
+    Lint(Box<LintArgs>),
 }
 
 /// Flags of `eval`.

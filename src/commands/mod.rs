@@ -1,5 +1,6 @@
 //! One `match` over the commands, and the only place that writes to the outside.
 
+pub mod alerts;
 pub mod collect;
 pub mod coverage;
 pub mod eval;
@@ -72,6 +73,8 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Slo(args) => monitor::slo(&args, &env),
             Command::Alerts(AlertsCommand::Check(args)) => monitor::check(&args, &env),
             Command::Alerts(AlertsCommand::Backtest(args)) => monitor::backtest(&args, &env),
+            Command::Alerts(AlertsCommand::Render(args)) => alerts::render(&args, &env),
+            Command::Alerts(AlertsCommand::Lint(args)) => alerts::lint(&args, &env),
             Command::Eval(args) => eval::run(&args, &env),
             Command::Explain(args) => explain::run(&args, &env),
             Command::Runbook(command) => runbook::run(command, &env),

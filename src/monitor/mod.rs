@@ -5,12 +5,17 @@
 //! ([`read`]), so that what pages and what is judged is one thing.
 
 pub mod burn;
+pub mod cloudwatch;
+pub mod lint;
 pub mod load;
 pub mod objective;
+pub mod prometheus;
 pub mod promql;
 pub mod read;
+pub mod rule;
 pub mod shown;
 pub mod state;
+pub mod target;
 
 use serde::Deserialize;
 
@@ -158,9 +163,34 @@ pub struct CloudQuery {
     pub metric: String,
     /// `Average`, `Sum`, `SampleCount`, `Maximum` or a percentile such as `p95`.
     pub statistic: String,
+    /// The metric that it is divided by, where the measure is a ratio of two.
+    #[serde(default)]
+    pub over: Option<String>,
+    /// Its namespace; that of the gateway where it is not set.
+    #[serde(default)]
+    pub namespace: Option<String>,
     /// Its dimensions; the usual ones where empty.
     #[serde(default)]
     pub by: Vec<String>,
+}
+
+/// Dimensions of the gateway's metrics, unless a measure names others.
+pub const USUAL_DIMENSIONS: [&str; 2] = ["AdapterId", "BackendVersion"];
+
+impl CloudQuery {
+    /// Names of its dimensions.
+    pub fn dimensions(&self) -> Vec<&str> {
+        match self.by.is_empty() {
+            true => USUAL_DIMENSIONS.to_vec(),
+            false => self.by.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// What a second or a ratio counts there: milliseconds where the name says so.
+    pub fn scale(&self) -> f64 {
+        let in_ms = self.metric.ends_with("Ms") && self.statistic != "SampleCount";
+        if in_ms { 1e3 } else { 1.0 }
+    }
 }
 
 /// An alert rule.
