@@ -7,7 +7,9 @@ use anyhow::Context;
 use super::{Failure, monitor, run::gather, write};
 use crate::{
     cli::{
-        HistoryArgs, JudgeArgs, LintArgs, OutputArgs, ReplayArgs, RenderArgs, RulesFor, RunArgs, TargetArgs},
+        HistoryArgs, JudgeArgs, LintArgs, OutputArgs, RenderArgs, ReplayArgs, RulesFor, RunArgs,
+        TargetArgs,
+    },
     config::{self, Environment, Settings},
     evidence::Evidence,
     exit::Exit,
@@ -73,7 +75,9 @@ fn with_effect(args: &RenderArgs) -> anyhow::Result<()> {
             anyhow::bail!("--alarm-action needs --to cloudwatch")
         }
         RulesFor::Cloudwatch if args.target.vllm_version.is_some() => {
-            anyhow::bail!("--vllm-version needs --to prometheus: CloudWatch has the gateway's names")
+            anyhow::bail!(
+                "--vllm-version needs --to prometheus: CloudWatch has the gateway's names"
+            )
         }
         _ => Ok(()),
     }

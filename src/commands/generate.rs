@@ -15,6 +15,7 @@ use crate::{
     cli::{self, GenerateArgs, SchemaOf},
     eval::{published::Published, render},
     exit::{self, Exit},
+    monitor::{load::Rules, tables},
     report,
     runbook::{Cause, Check, Library, Runbook},
 };
@@ -82,12 +83,16 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         expected.insert(path, schema_text(of)?);
     }
     let score = published(root)?;
+    let rules = Rules::embedded()?;
     let parts = [
         ("README.md", "exit codes", exit::markdown_table()),
         ("README.md", "causes", causes_table(&Library::embedded()?)),
         ("README.md", "accuracy", score.summary()),
         (ACCURACY, "simulated", format!("```\n{}```\n", render::terminal(&score.simulated))),
         (ACCURACY, "left out", score.without_table()),
+        (MONITORING, "alerts", tables::alerts(&rules, &Library::embedded()?.policy)),
+        (MONITORING, "objectives", tables::objectives(&rules)),
+        (MONITORING, "tiers", tables::tiers(&rules)),
     ];
     for (page, part, text) in parts {
         let page = PathBuf::from(page);
@@ -104,6 +109,9 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
 
 /// The page that holds the score.
 const ACCURACY: &str = "docs/accuracy.md";
+
+/// The page about alerts and objectives.
+const MONITORING: &str = "docs/monitoring.md";
 
 /// The score that was published last.
 fn published(root: &Path) -> anyhow::Result<Published> {

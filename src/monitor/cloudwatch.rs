@@ -235,15 +235,19 @@ impl Writer<'_> {
     }
 
     fn alarms(&self, shape: &Shape<'_>, fires: Fires) -> Result<Vec<Alarm>, String> {
-        let Some(query) = &shape.measure.cloudwatch else { return Err(nothing_there(shape.measure)) };
+        let Some(query) = &shape.measure.cloudwatch else {
+            return Err(nothing_there(shape.measure));
+        };
         let sets = self.sets(query);
-        let made = sets.iter().map(|of| Ok(self.alarm(shape, query, of, self.bound(shape, fires, of)?)));
+        let made =
+            sets.iter().map(|of| Ok(self.alarm(shape, query, of, self.bound(shape, fires, of)?)));
         made.collect()
     }
 
     /// The sets of dimensions that were seen, or one that stands for them.
     fn sets(&self, query: &CloudQuery) -> Vec<Labels> {
-        let metrics = self.evidence.and_then(|it| it.cloud.as_ref()).map(|it| it.metrics.as_slice());
+        let metrics =
+            self.evidence.and_then(|it| it.cloud.as_ref()).map(|it| it.metrics.as_slice());
         let watched = metrics.unwrap_or_default().iter().filter(|it| it.name == query.metric);
         let seen: BTreeSet<Labels> = watched.map(|it| it.dimensions.clone()).collect();
         if !seen.is_empty() {
@@ -290,7 +294,8 @@ impl Writer<'_> {
         let period = ((shape.window / 60.0).ceil() * 60.0).max(60.0);
         let values: Vec<&str> = of.iter().map(|(_, value)| value.as_str()).collect();
         let placeholder = values.iter().any(|value| value.starts_with('<'));
-        let marked = if placeholder { " Replace what stands in <>: one alarm for each set." } else { "" };
+        let marked =
+            if placeholder { " Replace what stands in <>: one alarm for each set." } else { "" };
         Alarm {
             alarm_name: format!("vllm-{}-{}", shape.id, values.join("-")),
             alarm_description: format!("{}{marked}", shape.about),
@@ -309,8 +314,10 @@ impl Writer<'_> {
     fn watched(&self, query: &CloudQuery, of: &Labels, period: u64) -> Watched {
         let stat = |metric: &str| {
             let percentile = query.statistic.starts_with('p');
-            let dimension =
-                |(name, value): &(String, String)| Dimension { name: name.clone(), value: value.clone() };
+            let dimension = |(name, value): &(String, String)| Dimension {
+                name: name.clone(),
+                value: value.clone(),
+            };
             Stat {
                 namespace: self.namespace(query),
                 metric_name: metric.to_owned(),
@@ -335,7 +342,9 @@ impl Writer<'_> {
             metric_stat: None,
             return_data: true,
         };
-        Watched::Math { metrics: vec![ratio, counted("bad", &query.metric), counted("total", over)] }
+        Watched::Math {
+            metrics: vec![ratio, counted("bad", &query.metric), counted("total", over)],
+        }
     }
 
     fn namespace(&self, query: &CloudQuery) -> String {
@@ -359,7 +368,9 @@ fn metric_stat(stat: &Stat) -> serde_json::Value {
 
 fn nothing_there(measure: &Measure) -> String {
     match (&measure.metrics, measure.probe.is_empty()) {
-        (Some(_), _) => "vLLM exports it, and nothing writes it to CloudWatch: use Prometheus".into(),
+        (Some(_), _) => {
+            "vLLM exports it, and nothing writes it to CloudWatch: use Prometheus".into()
+        }
         (None, false) => {
             "CloudWatch does not ask paths: use a canary, or Prometheus with a probe".into()
         }
@@ -376,7 +387,11 @@ fn tidy(value: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::{
-        evidence::{Span, cloud::{Cloud, CloudSeries}, series::Point},
+        evidence::{
+            Span,
+            cloud::{Cloud, CloudSeries},
+            series::Point,
+        },
         runbook::Library,
     };
 
@@ -387,7 +402,8 @@ mod tests {
     }
 
     fn stat<'a>(alarms: &'a Alarms, id: &str) -> (&'a Alarm, &'a Stat) {
-        let found = alarms.alarms.iter().find(|it| it.alarm_name.starts_with(&format!("vllm-{id}-")));
+        let found =
+            alarms.alarms.iter().find(|it| it.alarm_name.starts_with(&format!("vllm-{id}-")));
         let alarm = found.unwrap();
         let Watched::Metric(stat) = &alarm.watched else { panic!("{id} is metric math") };
         (alarm, stat)
@@ -398,10 +414,26 @@ mod tests {
     fn the_usual_alarms_are_written_as_usual() {
         let alarms = alarms(None);
         for (id, metric, statistic, period, periods, threshold, operator) in [
-            ("queue-overflow", "vllm:num_requests_waiting", "Maximum", 60, 2, 80.0, "GreaterThanThreshold"),
+            (
+                "queue-overflow",
+                "vllm:num_requests_waiting",
+                "Maximum",
+                60,
+                2,
+                80.0,
+                "GreaterThanThreshold",
+            ),
             ("oom-detected", "OOMCaught", "Sum", 300, 1, 0.0, "GreaterThanThreshold"),
             ("high-ttft", "TTFTMs", "p95", 300, 1, 500.0, "GreaterThanThreshold"),
-            ("prefix-cache-degradation", "PrefixCacheHit", "Average", 900, 1, 0.5, "LessThanThreshold"),
+            (
+                "prefix-cache-degradation",
+                "PrefixCacheHit",
+                "Average",
+                900,
+                1,
+                0.5,
+                "LessThanThreshold",
+            ),
             ("queue-wait-creep", "QueueWaitMs", "p95", 600, 1, 200.0, "GreaterThanThreshold"),
             ("ttft-p50-over", "TTFTMs", "p50", 300, 6, 300.0, "GreaterThanThreshold"),
         ] {
@@ -425,7 +457,11 @@ mod tests {
     fn errors_are_a_ratio_of_sums_and_silence_is_no_error() {
         let alarms = alarms(None);
         let ratio = |id: &str| {
-            alarms.alarms.iter().find(|it| it.alarm_name.starts_with(&format!("vllm-{id}-"))).unwrap()
+            alarms
+                .alarms
+                .iter()
+                .find(|it| it.alarm_name.starts_with(&format!("vllm-{id}-")))
+                .unwrap()
         };
         let json = serde_json::to_value(ratio("error-rate-spike")).unwrap();
         assert_eq!(json["Metrics"][0]["Expression"], "FILL(bad, 0) / total");
@@ -441,7 +477,10 @@ mod tests {
         let series = |name: &str, adapter: &str, value: f64| CloudSeries {
             namespace: NAMESPACE.into(),
             name: name.into(),
-            dimensions: vec![("AdapterId".into(), adapter.into()), ("BackendVersion".into(), "1".into())],
+            dimensions: vec![
+                ("AdapterId".into(), adapter.into()),
+                ("BackendVersion".into(), "1".into()),
+            ],
             statistic: "p95".into(),
             period: 60.0,
             points: vec![Point { at: 60.0, value }],

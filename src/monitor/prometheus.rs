@@ -118,10 +118,8 @@ impl Writer<'_> {
         let at = show(bound);
         match self.target.place(of, bound) {
             Some(Place::First(first)) => {
-                let mean = Measure {
-                    metrics: Some(Query::Mean { of: of.clone() }),
-                    ..measure.clone()
-                };
+                let mean =
+                    Measure { metrics: Some(Query::Mean { of: of.clone() }), ..measure.clone() };
                 let mut asked = self.compared(&mean, ">", bound, window)?;
                 asked.notes.push(format!(
                     "{at} lies inside the first bucket, which ends at {}: a quantile there is a \
@@ -168,15 +166,18 @@ impl Writer<'_> {
     /// Prometheus sees whether /metrics answers, not /ping.
     fn answers(&self) -> Result<Asked, String> {
         let dialect = self.target.without_model();
-        let note = "Prometheus knows whether /metrics answers; a blackbox probe of /ping sees more.";
+        let note =
+            "Prometheus knows whether /metrics answers; a blackbox probe of /ping sees more.";
         if !dialect.selector.is_empty() {
             let up = format!("up{{{}}}", dialect.selector);
             let text = format!("({up} == 0) or absent({up})");
             return Ok(Asked { text, by: dialect.by, notes: vec![note.into()] });
         }
         let running = self.target.dialect.name("running")?;
-        let text =
-            format!("up == 0 and on (job, instance) max_over_time({running}[{}])", duration(BASELINE));
+        let text = format!(
+            "up == 0 and on (job, instance) max_over_time({running}[{}])",
+            duration(BASELINE)
+        );
         let by = vec!["job".into(), "instance".into()];
         let more = "Without a selector, only targets that have served vLLM's metrics are known, and \
                     one that is no longer scraped is not missed.";
@@ -299,7 +300,9 @@ impl Writer<'_> {
             severity: rule.severity,
             labels: vec![("slo", slo.id.clone())],
             summary: rule.title.clone(),
-            description: measure.map(|it| self.value(it, std::slice::from_ref(&asked))).unwrap_or_default(),
+            description: measure
+                .map(|it| self.value(it, std::slice::from_ref(&asked)))
+                .unwrap_or_default(),
             command: self.command(&format!("slo {}", slo.id)),
             runbook: None,
             action: said(slo),
@@ -354,7 +357,8 @@ impl Writer<'_> {
         let selector = &self.target.dialect.selector;
         let selector =
             if selector.is_empty() { String::new() } else { format!(" --selector '{selector}'") };
-        let now = "{{ (query \"time()\" | first | value | toTime).UTC.Format \"2006-01-02T15:04:05Z\" }}";
+        let now =
+            "{{ (query \"time()\" | first | value | toTime).UTC.Format \"2006-01-02T15:04:05Z\" }}";
         format!("diagnose {what} --prometheus {{{{ $externalURL }}}}{selector} --at {now}")
     }
 }
@@ -448,7 +452,10 @@ mod tests {
     #[test]
     fn what_the_release_lacks_is_a_comment_with_its_reason() {
         let text = rendered("0.23.0");
-        assert!(text.contains("# oom-detected is left out: vLLM exports nothing like it"), "{text}");
+        assert!(
+            text.contains("# oom-detected is left out: vLLM exports nothing like it"),
+            "{text}"
+        );
         assert!(text.contains("# ttft-p50-fast is left out: it can never fire"), "{text}");
         assert!(!text.contains("alert: oom-detected") && !text.contains("alert: ttft-p50-fast"));
         assert!(rendered("0.8.5").contains("vllm:gpu_cache_usage_perc"));

@@ -217,7 +217,9 @@ fn of_cloud(query: &CloudQuery, metrics: &[CloudSeries], span: Span) -> Vec<Told
     };
     let one = |series: &CloudSeries| {
         let value = match &query.over {
-            None => cloud_value(series, span).map(|value| Estimate::exact(value / query.scale(), None)),
+            None => {
+                cloud_value(series, span).map(|value| Estimate::exact(value / query.scale(), None))
+            }
             Some(over) => metrics
                 .iter()
                 .find(|it| named(it, over) && it.dimensions == series.dimensions)

@@ -241,7 +241,8 @@ pub fn alert(
     }
 }
 
-fn threshold(condition: &super::Condition, unit: Unit, policy: &state::Policy) -> String {
+/// A threshold in words, such as `over 500 ms`.
+pub fn threshold(condition: &super::Condition, unit: Unit, policy: &state::Policy) -> String {
     let shown = |bound: &Option<super::Threshold>| Some(unit.show(bound.as_ref()?.value(policy)?));
     let above = shown(&condition.above).map(|bound| format!("over {bound}"));
     let below = || shown(&condition.below).map(|bound| format!("under {bound}"));
@@ -429,6 +430,7 @@ pub fn fired_on_screen(fired: &[ShownFired]) -> String {
     };
     let lines: String = fired.iter().map(line).collect();
     let for_nothing = fired.iter().filter(|it| it.symptoms.is_empty()).count();
-    let head = format!("{:<30} {:<20} {:<20} {:<8} {}\n", "alert", "from", "to", "late", "symptoms");
+    let head =
+        format!("{:<30} {:<20} {:<20} {:<8} {}\n", "alert", "from", "to", "late", "symptoms");
     format!("{head}{lines}\n{} times in all, {for_nothing} of them for nothing.\n", fired.len())
 }

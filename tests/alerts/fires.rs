@@ -47,7 +47,8 @@ fn histogram(name: &str, between: (&str, &str), late: f64, mean: f64, minutes: u
 /// `bad` of 1000 answers a minute are 5xx; tokenising does not count.
 fn answers(bad: f64, minutes: usize) -> Series {
     let one = |handler: &str, status: &str, each: f64| {
-        let labels = format!("job=\"vllm\",method=\"POST\",handler=\"{handler}\",status=\"{status}\"");
+        let labels =
+            format!("job=\"vllm\",method=\"POST\",handler=\"{handler}\",status=\"{status}\"");
         (format!("http_requests_total{{{labels}}}"), format!("0+{each}x{minutes}"))
     };
     vec![
@@ -61,9 +62,11 @@ const HOUR: usize = 60;
 
 /// Alerts and own rules of objectives: series that fire, then series that do not.
 fn pairs() -> Vec<(&'static str, Series, Series)> {
-    let up = |value: f64| vec![("up{job=\"vllm\",instance=\"a\"}".into(), format!("{value}+0x{HOUR}"))];
+    let up =
+        |value: f64| vec![("up{job=\"vllm\",instance=\"a\"}".into(), format!("{value}+0x{HOUR}"))];
     let ttft = |bounds, late| histogram("time_to_first_token_seconds", bounds, late, 1.0, HOUR);
-    let queue = |bounds, late, mean| histogram("request_queue_time_seconds", bounds, late, mean, HOUR);
+    let queue =
+        |bounds, late, mean| histogram("request_queue_time_seconds", bounds, late, mean, HOUR);
     let e2e = |bounds, late| histogram("e2e_request_latency_seconds", bounds, late, 1.0, HOUR);
     let with = |mut series: Series, more: (String, String)| {
         series.push(more);
@@ -172,10 +175,17 @@ fn each_alert_fires_above_its_threshold_and_is_silent_below() {
             [case(fires, true), case(silent, false)]
         })
         .collect();
-    promtool(&["test", "rules"], "tests.yaml", &unit_tests(&cases, "1m"), &[("rules.yaml", &rules)]);
-    let tested = |line: &&str| cases.iter().any(|case| line.ends_with(&format!("alert: {}", case.alert)));
+    promtool(
+        &["test", "rules"],
+        "tests.yaml",
+        &unit_tests(&cases, "1m"),
+        &[("rules.yaml", &rules)],
+    );
+    let tested =
+        |line: &&str| cases.iter().any(|case| line.ends_with(&format!("alert: {}", case.alert)));
     let alerts = rules.lines().filter(|line| line.contains("- alert: "));
-    let is_tier = |line: &&str| ["fast", "slow", "day", "trickle"].iter().any(|end| line.ends_with(end));
+    let is_tier =
+        |line: &&str| ["fast", "slow", "day", "trickle"].iter().any(|end| line.ends_with(end));
     let untested: Vec<_> = alerts.filter(|line| !tested(line) && !is_tier(line)).collect();
     assert!(untested.is_empty(), "no series for {untested:?}");
 }
@@ -183,7 +193,12 @@ fn each_alert_fires_above_its_threshold_and_is_silent_below() {
 #[test]
 fn each_tier_fires_above_its_burn_rate_and_is_silent_below() {
     let cases = tiers();
-    promtool(&["test", "rules"], "tests.yaml", &unit_tests(&cases, "10m"), &[("rules.yaml", &rules())]);
+    promtool(
+        &["test", "rules"],
+        "tests.yaml",
+        &unit_tests(&cases, "10m"),
+        &[("rules.yaml", &rules())],
+    );
 }
 
 /// Two bad requests of three are no page: too few to say anything.
@@ -194,7 +209,12 @@ fn a_quiet_service_does_not_page() {
         *values = if name.contains("5xx") { "0x60 2x59" } else { "1x119" }.into();
     }
     let case = Case { alert: "availability-fast".into(), series, minutes: 70, fires: false };
-    promtool(&["test", "rules"], "tests.yaml", &unit_tests(&[case], "1m"), &[("rules.yaml", &rules())]);
+    promtool(
+        &["test", "rules"],
+        "tests.yaml",
+        &unit_tests(&[case], "1m"),
+        &[("rules.yaml", &rules())],
+    );
 }
 
 /// Labels and annotations as whoever is paged sees them, with the command to paste.

@@ -127,7 +127,8 @@ fn alarms_are_what_the_command_line_of_aws_takes() {
         assert_eq!(alarm["AlarmActions"], json!([action]), "{alarm}");
         let one = alarm["MetricName"].is_string();
         assert_ne!(one, alarm["Metrics"].is_array(), "{alarm}");
-        let statistics = ["Statistic", "ExtendedStatistic"].iter().filter(|it| !alarm[**it].is_null());
+        let statistics =
+            ["Statistic", "ExtendedStatistic"].iter().filter(|it| !alarm[**it].is_null());
         assert_eq!(statistics.count(), usize::from(one), "{alarm}");
     }
 }

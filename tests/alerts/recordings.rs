@@ -105,15 +105,18 @@ fn a_backtest_says_how_late_and_whether_for_nothing() {
     let dir = folder.path().to_str().unwrap();
     let backtest = |name: &str| {
         let replay = incident(name);
-        run(["alerts", "backtest", "--replay", &replay, "--runbooks", dir, "--format", "json"]).json()
+        run(["alerts", "backtest", "--replay", &replay, "--runbooks", dir, "--format", "json"])
+            .json()
     };
     let overloaded = backtest("load-exceeds-capacity");
-    let queue = overloaded.as_array().unwrap().iter().find(|it| it["id"] == "queue-overflow").unwrap();
+    let queue =
+        overloaded.as_array().unwrap().iter().find(|it| it["id"] == "queue-overflow").unwrap();
     let late = queue["after_onset_seconds"].as_f64().unwrap();
     assert!((30.0..=60.0).contains(&late), "{queue}");
     assert!(!queue["symptoms"].as_array().unwrap().is_empty(), "{queue}");
     assert_eq!(backtest("healthy"), serde_json::json!([]));
-    let shown = run(["alerts", "backtest", "--replay", &incident("kv-pressure"), "--runbooks", dir]);
+    let shown =
+        run(["alerts", "backtest", "--replay", &incident("kv-pressure"), "--runbooks", dir]);
     shown.assert_says("of them for nothing");
 }
 
@@ -200,7 +203,12 @@ fn prometheus_has_the_alerts_that_are_told() {
         for moment in 1..=(evidence.span.to / 15.0) as usize {
             let at = moment as f64 * 15.0;
             for alert in rules.alerts.iter().filter(|it| it.id != "endpoint-down") {
-                let state = match check(alert, &rules, &policy, &evidence, at).remove(0).state {
+                let told = |at: f64| check(alert, &rules, &policy, &evidence, at).remove(0).state;
+                // Prometheus interpolates where a bucket decides nothing, and remembers it.
+                if [15.0, 30.0].iter().any(|back| matches!(told(at - back), State::Unknown(_))) {
+                    continue;
+                }
+                let state = match told(at) {
                     State::Unknown(_) => continue,
                     State::Inactive => "",
                     State::Pending { .. } => "pending",

@@ -15,12 +15,7 @@ use diagnose::{
         Evidence,
         bundle::{Bundle, Limits},
     },
-    monitor::{
-        Query,
-        load::Rules,
-        read::read,
-        target::Target,
-    },
+    monitor::{Query, load::Rules, read::read, target::Target},
     sources,
 };
 
@@ -41,7 +36,14 @@ fn openmetrics(evidence: &Evidence) -> String {
         let labels: Vec<String> =
             series.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
         for point in &series.points {
-            let _ = writeln!(text, "{}{{{}}} {} {}", series.name, labels.join(","), point.value, point.at);
+            let _ = writeln!(
+                text,
+                "{}{{{}}} {} {}",
+                series.name,
+                labels.join(","),
+                point.value,
+                point.at
+            );
         }
     }
     text + "# EOF\n"
@@ -67,7 +69,10 @@ impl Prometheus {
         fs::write(at("in.txt"), openmetrics(evidence)).unwrap();
         fs::write(at("empty.yaml"), "{}").unwrap();
         let mut create = Command::new(tool("promtool"));
-        create.args(["tsdb", "create-blocks-from", "openmetrics"]).arg(at("in.txt")).arg(at("data"));
+        create
+            .args(["tsdb", "create-blocks-from", "openmetrics"])
+            .arg(at("in.txt"))
+            .arg(at("data"));
         let created = finish(&mut create);
         assert_eq!(created.code, 0, "{}", created.said());
         let (child, url) = start(&at("data"), &at("empty.yaml"));

@@ -6,7 +6,11 @@ use serde_json::Value;
 
 use super::Said;
 use crate::{
-    monitor::{CloudQuery, load::Rules, target::{Target, family_of}},
+    monitor::{
+        CloudQuery,
+        load::Rules,
+        target::{Target, family_of},
+    },
     runbook::problem::{Problem, SourceFile, did_you_mean},
 };
 
@@ -64,7 +68,8 @@ fn metric_says(metric: &Value, known: &[&CloudQuery], target: Option<&Target>) -
             _ => {}
         }
     }
-    let of_gateway = |query: &&&CloudQuery| query.metric == name || query.over.as_deref() == Some(name);
+    let of_gateway =
+        |query: &&&CloudQuery| query.metric == name || query.over.as_deref() == Some(name);
     let matching: Vec<&&CloudQuery> = known.iter().filter(of_gateway).collect();
     if matching.is_empty() {
         let names = known.iter().map(|query| query.metric.as_str());
@@ -75,10 +80,13 @@ fn metric_says(metric: &Value, known: &[&CloudQuery], target: Option<&Target>) -
     if sets.clone().any(|set| set.iter().copied().collect::<BTreeSet<_>>() == given) {
         return None;
     }
-    let sets: Vec<String> = sets.map(|set| set.join(", ")).collect::<BTreeSet<_>>().into_iter().collect();
+    let sets: Vec<String> =
+        sets.map(|set| set.join(", ")).collect::<BTreeSet<_>>().into_iter().collect();
     let has = sets.join(" or ");
     let message = match given.is_empty() {
-        true => format!("it has no dimensions and {name} has, so it never has data and never fires"),
+        true => {
+            format!("it has no dimensions and {name} has, so it never has data and never fires")
+        }
         false => format!("no data of {name} has just these dimensions, so it never fires"),
     };
     Some(Said::new(message).with_help(format!("name all of a set: {has}")))

@@ -16,11 +16,7 @@ use crate::{
 };
 
 /// Everything wrong with an expression, in the order of reading, each thing once.
-pub(super) fn check(
-    text: &str,
-    target: Option<&Target>,
-    recorded: &BTreeSet<String>,
-) -> Vec<Said> {
+pub(super) fn check(text: &str, target: Option<&Target>, recorded: &BTreeSet<String>) -> Vec<Said> {
     let (plain, filled) = without_variables(text);
     let parsed = match parser::parse(&plain) {
         Ok(parsed) => parsed,
@@ -65,7 +61,9 @@ impl Checker<'_> {
     fn selector(&mut self, selector: &VectorSelector) {
         let Some(written) = &selector.name else { return };
         let name = canonical(written);
-        if self.recorded.contains(written) || !(name.starts_with("vllm:") || family_of(&name).is_some()) {
+        if self.recorded.contains(written)
+            || !(name.starts_with("vllm:") || family_of(&name).is_some())
+        {
             return;
         }
         let Some((family, found)) = family_of(&name) else {
@@ -110,9 +108,13 @@ impl Checker<'_> {
             let message = format!("no bucket ends at le=\"{}\", so nothing matches it", le.value);
             self.say(Said { message, help: near });
         } else if bound.is_finite() && bound.fract() == 0.0 {
-            let message =
-                format!("le=\"{}\" is spelled {bound} or {bound}.0, by the version of Prometheus", le.value);
-            self.say(Said::new(message).with_help(format!("le=~\"{bound}(\\\\.0)?\" matches both")));
+            let message = format!(
+                "le=\"{}\" is spelled {bound} or {bound}.0, by the version of Prometheus",
+                le.value
+            );
+            self.say(
+                Said::new(message).with_help(format!("le=~\"{bound}(\\\\.0)?\" matches both")),
+            );
         }
     }
 
@@ -163,7 +165,9 @@ impl Checker<'_> {
     }
 
     fn quantile_bound(&mut self, family: &families::Family, bound: f64, above: bool) {
-        let Some(place) = self.target.and_then(|target| target.place(family.id, bound)) else { return };
+        let Some(place) = self.target.and_then(|target| target.place(family.id, bound)) else {
+            return;
+        };
         let show = |value: f64| family.unit.show(value);
         match place {
             Place::First(first) => {
@@ -172,7 +176,10 @@ impl Checker<'_> {
                     show(bound),
                     show(first)
                 );
-                self.say(Said::new(message).with_help("compare the mean: rate of _sum over rate of _count"));
+                self.say(
+                    Said::new(message)
+                        .with_help("compare the mean: rate of _sum over rate of _count"),
+                );
             }
             Place::Beyond(last) if above => {
                 let ms = "the metric counts in seconds; is the threshold in milliseconds?";
@@ -197,12 +204,16 @@ fn is_exported(target: &Target, kind: Kind, name: &str) -> bool {
 /// A name that no release has had: a wrong ending, or a slip.
 fn unknown(name: &str) -> Said {
     let families = families::all().iter();
-    let names = || families.clone().flat_map(|family| family.names.iter().map(move |n| (family, n.name)));
+    let names =
+        || families.clone().flat_map(|family| family.names.iter().map(move |n| (family, n.name)));
     if let Some((family, base)) = names().find(|(_, known)| *known == name) {
         let all = samples(family.kind, base).join(", ");
-        return Said::new(format!("{name} has no series of that name")).with_help(format!("it has {all}"));
+        return Said::new(format!("{name} has no series of that name"))
+            .with_help(format!("it has {all}"));
     }
-    if let Some((_, counter)) = names().find(|(_, known)| known.strip_suffix("_total") == Some(name)) {
+    if let Some((_, counter)) =
+        names().find(|(_, known)| known.strip_suffix("_total") == Some(name))
+    {
         let message = format!("{name} has no series of that name: it is a counter");
         return Said::new(message).with_help(format!("it is stored as {counter}"));
     }
@@ -296,7 +307,9 @@ mod tests {
         let target = Target::of_version(Version::parse(version).unwrap(), &[]);
         let recorded = BTreeSet::from(["vllm:own:rate5m".to_owned()]);
         let said = check(text, Some(&target), &recorded);
-        said.into_iter().map(|it| format!("{} | {}", it.message, it.help.unwrap_or_default())).collect()
+        said.into_iter()
+            .map(|it| format!("{} | {}", it.message, it.help.unwrap_or_default()))
+            .collect()
     }
 
     #[track_caller]
@@ -342,7 +355,8 @@ mod tests {
         says("0.23.0", &by(" by (model_name)"), "without le");
         says("0.23.0", &by(""), "without le");
         says("0.23.0", &by(" without (le)"), "without le");
-        let sum = "histogram_quantile(0.9, sum by (le) (rate(vllm:time_to_first_token_seconds_sum[5m])))";
+        let sum =
+            "histogram_quantile(0.9, sum by (le) (rate(vllm:time_to_first_token_seconds_sum[5m])))";
         says("0.23.0", sum, "needs the _bucket series");
     }
 
@@ -371,6 +385,9 @@ mod tests {
     #[test]
     fn what_is_no_promql_is_told_unless_a_variable_may_be_to_blame() {
         says("0.23.0", "sum(rate(", "no PromQL");
-        assert_eq!(said("0.23.0", "sum by ($by) (vllm:num_requests_running) $op 3"), [] as [&str; 0]);
+        assert_eq!(
+            said("0.23.0", "sum by ($by) (vllm:num_requests_running) $op 3"),
+            [] as [&str; 0]
+        );
     }
 }
