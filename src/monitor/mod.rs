@@ -7,6 +7,7 @@
 pub mod burn;
 pub mod load;
 pub mod objective;
+pub mod page;
 pub mod promql;
 pub mod read;
 pub mod shown;
