@@ -174,7 +174,7 @@ fn outside(span: Span) -> Failure {
     }
 }
 
-fn gather(settings: &Settings) -> anyhow::Result<Gathered> {
+pub(super) fn gather(settings: &Settings) -> anyhow::Result<Gathered> {
     let mut gathered = if settings.replay.is_empty() {
         let window = settings.window.unwrap_or(live::WINDOW);
         let past = &settings.history;
@@ -254,9 +254,10 @@ mod tests {
         leave_out(&mut bundle, &[Source::Metrics]);
         assert!(bundle.log.is_none() && bundle.scrapes.len() == 1);
         let said: Vec<_> = bundle.notes.iter().map(|note| note.id.as_str()).collect();
-        assert_eq!(said, [
-            "probes", "log", "kube", "kernel", "gateway", "host", "nvml", "prometheus", "mlflow"
-        ]);
+        assert_eq!(
+            said,
+            ["probes", "log", "kube", "kernel", "gateway", "host", "nvml", "prometheus", "mlflow"]
+        );
         assert!(bundle.meta.sources.is_empty(), "how it failed is no answer to what was asked");
     }
 
