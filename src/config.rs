@@ -192,7 +192,7 @@ pub struct FileConfig {
     /// MLflow.
     pub mlflow: MlflowSettings,
     /// Named sets of these keys, laid over the rest by `--profile NAME` or `DIAGNOSE_PROFILE`.
-    pub profile: BTreeMap<String, FileConfig>,
+    pub profile: BTreeMap<String, Self>,
 }
 
 /// The environment, read once.

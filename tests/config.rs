@@ -40,7 +40,7 @@ fn with(folder: &Path, settings: &str, line: &str) -> Command {
 }
 
 /// What is in force, by key.
-fn in_force(command: &mut Command) -> impl Fn(&str) -> String {
+fn in_force(command: &mut Command) -> impl Fn(&str) -> String + use<> {
     let ran = finish(command);
     ran.assert_code(0);
     move |key| {
@@ -74,7 +74,7 @@ fn flag_wins_over_variable_over_profile_over_file() {
     let typed = in_force(run("--profile prod --timeout 5s").envs(variables));
     assert_eq!(typed("timeout"), "5s (flag)");
     let table = in_force(run("").env("DIAGNOSE_PROMETHEUS", "http://u:pw@prom:9090"));
-    assert_eq!(table("prometheus.url"), "http://prom:9090 (DIAGNOSE_PROMETHEUS)");
+    assert_eq!(table("prometheus.url"), "http://***@prom:9090 (DIAGNOSE_PROMETHEUS)");
     assert!(!table("prometheus.headers.X-Scope-OrgID").contains("s3cret"));
 }
 

@@ -129,7 +129,7 @@ fn what_went_out_after_the_onset_is_struck_out_and_supports_nothing() {
     let because = step.unwrap()["because"].as_str().unwrap();
     assert!(because.contains("1 after the onset: no cause"), "{because}");
     assert!(!sweep(&lines, "").stdout.contains("p18"), "the first screen names no later change");
-    sweep(&lines, "--format markdown").assert_says("no cause): ~~Prompt version p17 → p18.~~");
+    sweep(&lines, "--format markdown").assert_says("no cause): ~~prompt version p17 → p18.~~");
     let all = sweep(&lines, "-v").stdout;
     let words = all.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains("p18 (after the onset: no cause)"), "{all}");
@@ -144,7 +144,7 @@ fn a_clock_that_is_wrong_is_told_and_leaves_the_order_open() {
     let (lo, hi) = (&clock["ahead_seconds"]["lo"], &clock["ahead_seconds"]["hi"]);
     assert!(lo.as_f64().unwrap() <= 12.0 && hi.as_f64().unwrap() >= 12.0, "{clock}");
     assert_eq!(deploy_of(&report)["relation"], "at", "12 s are too many to tell");
-    sweep(&lines, "-v").assert_says("Gateway clock");
+    sweep(&lines, "-v").assert_says("gateway clock");
     let right = sweep(&finished(0.0, onset() + 8.0), "--format json").json();
     assert!(right["clocks"].as_array().unwrap().iter().all(|clock| clock["sure"] == false));
     assert_eq!(deploy_of(&right)["relation"], "after");

@@ -8,7 +8,7 @@ use crate::{
     config::Settings,
     evidence::{SourceState, SourceStatus},
     exit::Exit,
-    report::words,
+    report::{text::wrap, words},
     sources::{self, nvml},
     unit::counted,
 };
@@ -30,8 +30,9 @@ pub(super) fn check(mut settings: Settings) -> anyhow::Result<Exit> {
     found.extend(lost);
     found.sort_by_key(|status| (!is_asked(&settings, status), status.id.clone()));
     write::print(&told(&settings, &found))?;
+    let asked = found.iter().any(|status| is_asked(&settings, status));
     let silent = silent(&settings, &found).next().is_some();
-    Ok(if silent { Exit::Inconclusive } else { Exit::Clean })
+    Ok(if silent || !asked { Exit::Inconclusive } else { Exit::Clean })
 }
 
 /// What all sources say; where no server is found on this host, what the others say beside that.
@@ -89,15 +90,13 @@ fn told(settings: &Settings, found: &[SourceStatus]) -> String {
         let text = format!("{}: {}", words::source_state(status.status), status.detail);
         out += &super::line(&status.id, &text, settings.width);
     }
-    let asked = found.iter().filter(|status| is_asked(settings, status)).count();
+    let count = found.iter().filter(|status| is_asked(settings, status)).count();
     let silent: Vec<&str> = silent(settings, found).map(|status| status.id.as_str()).collect();
-    out += &match silent.len() {
-        0 => format!("\nAll of {} answered.\n", counted(asked, "source")),
-        n => format!(
-            "\n{n} of {} did not answer: {}.\n",
-            counted(asked, "source"),
-            silent.join(", ")
-        ),
+    let asked = counted(count, "source");
+    let end = match silent.len() {
+        0 if count == 0 => "No source could be asked.".into(),
+        0 => format!("All of {asked} answered."),
+        n => format!("{n} of {asked} did not answer: {}.", silent.join(", ")),
     };
-    out
+    out + "\n" + &wrap(&end, settings.width).join("\n") + "\n"
 }
