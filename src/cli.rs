@@ -59,7 +59,7 @@ pub enum Command {
     },
     /// Print the manual page (roff)
     Man,
-    /// Print a JSON Schema: of the report, or of runbook files for editors
+    /// Print a JSON Schema: of the report, or of runbook and settings files for editors
     Schema {
         /// What to describe.
         of: SchemaOf,
@@ -320,6 +320,10 @@ pub struct ConfigArgs {
     /// Settings file [default: ./diagnose.toml, then ~/.config/diagnose/diagnose.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Lay the table [profile.NAME] of the settings file over the rest of it [env:
+    /// DIAGNOSE_PROFILE]
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
 }
 
 /// Flags of `collect`.
@@ -480,8 +484,20 @@ pub enum RunbookCommand {
 /// Commands about settings.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
-    /// Check the settings file and print the settings that are in force
-    Check(Box<RunArgs>),
+    /// Print the settings that are in force and where each comes from, and try every source: exit 3
+    /// where one that is set does not answer
+    Check(Box<CheckArgs>),
+}
+
+/// Flags of `config check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Print the settings only, and ask nobody
+    #[arg(long)]
+    pub offline: bool,
+    /// Flags of a run, as they would be in force.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// Flags of `generate`.

@@ -13,6 +13,7 @@ use schemars::{Schema, schema_for};
 use super::{coverage, write};
 use crate::{
     cli::{self, GenerateArgs, SchemaOf},
+    config::FileConfig,
     eval::{published::Published, render},
     exit::{self, Exit},
     report,
@@ -47,6 +48,7 @@ fn schema_text(of: SchemaOf) -> anyhow::Result<String> {
         SchemaOf::Runbook => schema_for!(Runbook),
         SchemaOf::Checks => schema_for!(Vec<Check>),
         SchemaOf::Causes => schema_for!(Vec<Cause>),
+        SchemaOf::Config => schema_for!(FileConfig),
     };
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
 }
@@ -77,6 +79,7 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         ("runbook", SchemaOf::Runbook),
         ("checks", SchemaOf::Checks),
         ("causes", SchemaOf::Causes),
+        ("config", SchemaOf::Config),
     ] {
         let path = PathBuf::from(format!("fixtures/schemas/{name}-v1.json"));
         expected.insert(path, schema_text(of)?);

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::bail;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::{FileConfig, duration};
+use super::FileConfig;
 use crate::cli::{At, HistoryArgs, Source};
 
 /// How far back sources are asked, unless set otherwise.
@@ -28,7 +28,7 @@ pub struct HistorySettings {
 }
 
 /// `[prometheus]`: a server with the HTTP API of Prometheus.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PrometheusSettings {
     /// Base URL, with the path before `/api/v1`, if there is one.
@@ -44,7 +44,7 @@ pub struct PrometheusSettings {
 }
 
 /// `[aws]`: CloudWatch, SageMaker, Auto Scaling and CloudWatch Logs.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AwsSettings {
     /// The endpoint of SageMaker.
@@ -68,7 +68,7 @@ pub struct AwsSettings {
 }
 
 /// `[mlflow]`: the tracking server that holds the traces.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MlflowSettings {
     /// Base URL.
@@ -91,10 +91,9 @@ pub(super) fn history(
     file: &FileConfig,
     sources: &[Source],
 ) -> anyhow::Result<HistorySettings> {
-    let back = file.history.as_deref().map(|text| duration("history", text)).transpose()?;
     let settings = HistorySettings {
         at,
-        back: args.history.or(back).unwrap_or(BACK),
+        back: args.history.or(file.history).unwrap_or(BACK),
         prometheus: prometheus(args, file).filter(|_| sources.contains(&Source::Prometheus)),
         aws: aws(args, file),
         mlflow: mlflow(args, file).filter(|_| sources.contains(&Source::Mlflow)),

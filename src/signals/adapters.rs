@@ -6,7 +6,9 @@ use crate::{evidence::AdapterFolder, evidence::adapter::Name, unit::Unit};
 
 use super::{
     Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, engine,
-    gateway::adapters as of_gateway, host::not_read,
+    gateway::adapters as of_gateway,
+    host::not_read,
+    triggers::{self, Relation},
 };
 
 /// Rows of this family.
@@ -34,7 +36,7 @@ pub(super) static SIGNALS: &[Signal] = &[
     Signal {
         name: "adapter_version_changes_count",
         unit: Unit::Count,
-        about: "Adapters that are served in another version than before.",
+        about: "Adapters that are served in another version than before the onset.",
         doc: "By the names that /v1/models and lora_requests_info show, whose version is their \
               ending (`_v3`, `-v3`, `@3`, `:v3`): served now and not in the baseline, with another \
               version of the same name there or on disk.",
@@ -107,7 +109,15 @@ fn updates(now: &Frame<'_>, before: &Frame<'_>) -> Result<Vec<(String, String)>,
     let on_disk = now.evidence.adapters.iter().map(|folder| folder.id().to_owned());
     let known: BTreeSet<String> = old.iter().cloned().chain(on_disk).collect();
     let former = |name: &String| Some((name.clone(), Name::of(name)?.before(&known)?.to_owned()));
-    Ok(new.difference(&old).filter_map(former).collect())
+    Ok(new.difference(&old).filter(|name| !came_late(now, name)).filter_map(former).collect())
+}
+
+/// Whether an adapter was loaded only after the onset, which it cannot have caused.
+fn came_late(now: &Frame<'_>, name: &str) -> bool {
+    let Some(windows) = now.windows else { return false };
+    let text = crate::evidence::adapter::loaded(name);
+    let mut loads = now.evidence.events.iter().filter(|event| event.text == text);
+    loads.any(|event| triggers::relation(now.evidence, windows, event) == Relation::After)
 }
 
 fn version_changes(now: &Frame<'_>, before: &Frame<'_>) -> Value {

@@ -147,11 +147,13 @@ pub(super) static SIGNALS: &[Signal] = &[
     Signal {
         name: "restarts_count",
         unit: Unit::Count,
-        about: "Restarts of the server process seen in the window.",
-        doc: "A new process start time, or counters that fall.",
+        about: "Restarts of the server process before or at the onset.",
+        doc: "A new process start time, or counters that fall, up to 5 minutes before the onset; \
+              without an onset, in the window. A restart after the onset is no cause of it and does \
+              not count.",
         source: "metrics",
         families: &["process_start_time"],
-        derive: Derive::Span(restarts),
+        derive: Derive::Triggers(EventKind::Restart, restarts),
     },
     Signal {
         name: "uptime_seconds",
@@ -165,12 +167,12 @@ pub(super) static SIGNALS: &[Signal] = &[
     Signal {
         name: "config_changes_count",
         unit: Unit::Count,
-        about: "Settings of the engine that changed in the window.",
+        about: "Settings of the engine that changed before or at the onset.",
         doc: "Labels of cache_config_info that differ from one page to a later one, and arguments \
-              that differ between two starts in the server's log.",
+              that differ between two starts in the server's log, counted as restarts_count is.",
         source: "metrics",
         families: &["cache_config_info"],
-        derive: Derive::Span(config_changes),
+        derive: Derive::Triggers(EventKind::ConfigChanged, config_changes),
     },
 ];
 
@@ -387,26 +389,20 @@ fn client_gap(frame: &Frame<'_>) -> Value {
     })
 }
 
-fn events(frame: &Frame<'_>, kind: EventKind) -> f64 {
-    let span = frame.view.span();
-    let inside = |event: &&crate::evidence::Event| event.kind == kind && span.contains(event.at);
-    frame.evidence.events.iter().filter(inside).count() as f64
-}
-
-fn restarts(frame: &Frame<'_>) -> Value {
+fn restarts(frame: &Frame<'_>) -> Result<(), Missing> {
     if frame.view.is_lifetime() {
         let why = "a process's lifetime holds no restart";
         return Err(Missing::new(MissingKind::NoBaseline, why));
     }
-    Ok(Estimate::exact(events(frame, EventKind::Restart), None))
+    Ok(())
 }
 
-fn config_changes(frame: &Frame<'_>) -> Value {
+fn config_changes(frame: &Frame<'_>) -> Result<(), Missing> {
     let log = frame.evidence.source("log").is_some_and(|log| log.status.answered());
     if !log {
         frame.name("cache_config_info")?;
     }
-    Ok(Estimate::exact(events(frame, EventKind::ConfigChanged), None))
+    Ok(())
 }
 
 fn uptime(frame: &Frame<'_>) -> Value {

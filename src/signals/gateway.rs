@@ -14,9 +14,6 @@ use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value};
 /// Seconds within which the same request counts as sent again.
 const REPEAT: f64 = 60.0;
 
-/// Seconds before a span in which what went out may still be behind what happens in it.
-const JUST_BEFORE: f64 = 300.0;
-
 /// Requests needed to compare kinds of traffic.
 const ENOUGH: usize = 30;
 
@@ -92,12 +89,14 @@ pub(super) static SIGNALS: &[Signal] = &[
     Signal {
         name: "prompt_version_changes_count",
         unit: Unit::Count,
-        about: "Prompt versions that went out in the window, or up to 5 minutes before it.",
+        about: "Prompt versions that went out before or at the onset.",
         doc: "Versions that the gateway records first show after at least 20 other requests, with \
-              5 requests or more of their own.",
+              5 requests or more of their own, up to 5 minutes before the onset; without one, in the \
+              window or up to 5 minutes before it. A version that went out after the onset is no \
+              cause of it and does not count.",
         source: "gateway",
         families: &[],
-        derive: Derive::Span(version_changes),
+        derive: Derive::Triggers(EventKind::PromptVersion, tells_versions),
     },
 ];
 
@@ -220,18 +219,9 @@ fn diversity(now: &Frame<'_>, before: &Frame<'_>) -> Value {
     Ok(Estimate::exact(now.0 / before.0, Some(now.1.min(before.1) as f64)))
 }
 
-fn version_changes(frame: &Frame<'_>) -> Value {
+fn tells_versions(frame: &Frame<'_>) -> Result<(), Missing> {
     let versions = records(frame)?.iter().any(|record| record.prompt_version.is_some());
-    if !versions {
-        return Err(lacking("prompt version"));
-    }
-    let span = frame.view.span();
-    let near = Span { from: span.from - JUST_BEFORE, to: span.to };
-    let events = frame.evidence.events.iter();
-    let changes = events
-        .filter(|event| event.kind == EventKind::PromptVersion && near.contains(event.at))
-        .count();
-    Ok(Estimate::exact(changes as f64, None))
+    if versions { Ok(()) } else { Err(lacking("prompt version")) }
 }
 
 /// Requests that failed at the gateway, and all whose end is known.

@@ -7,8 +7,8 @@
 //! a history that begins late would show a false one.
 
 use super::{
-    Ask, Baseline, Frame, Missing, Onset, Windows, cache, endpoint, estimate::Amount, gateway,
-    queue::ENGINE, standstill, traffic,
+    Ask, Baseline, Frame, Missing, Onset, Windows, cache, clocks, endpoint, estimate::Amount,
+    gateway, queue::ENGINE, standstill, traffic,
 };
 use crate::evidence::{Event, EventKind, Evidence, Series, SeriesSet, Span, Time};
 
@@ -39,7 +39,8 @@ pub fn windows(evidence: &Evidence, ask: &Ask) -> Windows {
         Some(length) => Baseline::Recorded(Span { from: lower - length, to: lower }),
         None => baseline(evidence, history, lower, onset.is_some()),
     };
-    Windows { now, baseline, onset: onset.map(|found| found.onset) }
+    let clocks = clocks::skews(evidence);
+    Windows { now, baseline, onset: onset.map(|found| found.onset), clocks }
 }
 
 fn baseline(evidence: &Evidence, history: Span, lower: Time, changed: bool) -> Baseline {

@@ -237,7 +237,8 @@ pub(super) fn events(log: &GatewayLog) -> Vec<Event> {
                 .next()?;
             let kind = EventKind::PromptVersion;
             let text = format!("prompt version {old} → {version}");
-            Some(Event { at: log.records[first].at, not_before: at, kind, text })
+            let source = "gateway";
+            Some(Event { at: log.records[first].at, not_before: at, kind, text, source })
         })
         .collect()
 }

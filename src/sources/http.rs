@@ -67,6 +67,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Milliseconds until the whole answer was read.
     pub ms: f64,
+    /// The server's own time, Unix seconds, where it told it.
+    pub date: Option<f64>,
 }
 
 /// Reads a target as people type it: a URL, or a host with or without port. A path to one of the
@@ -200,12 +202,12 @@ impl Client {
         let bound = max_body.min(self.options.max_body);
         self.within(self.options.timeout, async {
             let mut answer = request.send().await.map_err(|error| (None, failure(&error)))?;
-            let status = answer.status().as_u16();
+            let (status, date) = (answer.status().as_u16(), date(&answer));
             let body = read_body(&mut answer, bound).await.map_err(|it| (Some(status), it))?;
-            Ok((status, body))
+            Ok((status, body, date))
         })
         .await
-        .map(|((status, body), ms)| Answer { status, body, ms })
+        .map(|((status, body, date), ms)| Answer { status, body, ms, date })
     }
 
     /// Posts JSON and reads until `done` has seen enough of the body; `ms` is then the time of
@@ -231,7 +233,7 @@ impl Client {
             Ok((status, body))
         })
         .await
-        .map(|((status, body), ms)| Answer { status, body, ms })
+        .map(|((status, body), ms)| Answer { status, body, ms, date: None })
     }
 
     /// A body as it may be kept: servers and proxies repeat the key that they refuse, and it must
@@ -258,6 +260,13 @@ impl Client {
             }
         }
     }
+}
+
+/// The `Date` of an answer, as `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn date(answer: &Response) -> Option<f64> {
+    let text = answer.headers().get("date")?.to_str().ok()?;
+    let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(time.as_second() as f64)
 }
 
 async fn read_body(answer: &mut Response, bound: usize) -> Result<Vec<u8>, (FailureKind, String)> {

@@ -219,6 +219,7 @@ fn restarts(series: &SeriesSet) -> Vec<Event> {
             not_before: pair[0].at,
             kind: EventKind::Restart,
             text: "the server process restarted".into(),
+            source: "metrics",
         })
         .collect()
 }
@@ -243,6 +244,7 @@ fn config_changes(series: &SeriesSet) -> Vec<Event> {
                     not_before: last.min(after.points[0].at),
                     kind: EventKind::ConfigChanged,
                     text: format!("{name} changed from {old} to {value}"),
+                    source: "metrics",
                 });
             }
         }
@@ -263,6 +265,7 @@ fn version_changes(probes: &[ProbeRound]) -> Vec<Event> {
             not_before: pair[0].0,
             kind: EventKind::VersionChanged,
             text: format!("/version changed from {} to {}", pair[0].1, pair[1].1),
+            source: "probes",
         })
         .collect()
 }
@@ -288,7 +291,7 @@ fn outages(probes: &[ProbeRound]) -> Vec<Event> {
             } else {
                 (EventKind::ProbeFailed, format!("{path} began to fail ({word})"))
             };
-            events.push(Event { at: *at, not_before: pair[0].0, kind, text });
+            events.push(Event { at: *at, not_before: pair[0].0, kind, text, source: "probes" });
         }
     }
     events

@@ -271,7 +271,10 @@ fn value_text(case: &Case<'_>, variable: &str) -> Option<String> {
     let now = reading.now.as_ref().ok().map(|now| facts::shown(now, signal.unit))?;
     let compared = variable != name;
     let before = reading.baseline.as_ref().ok().filter(|_| compared);
-    let Some(before) = before else { return Some(format!("{name} {now}")) };
+    let Some(before) = before else {
+        let left_out = facts::left_out(case, signal).map(|note| format!(" ({note})"));
+        return Some(format!("{name} {now}{}", left_out.unwrap_or_default()));
+    };
     let era = if reading.long_run_baseline { "since start" } else { "before" };
     let change = reading.change.as_ref().ok().filter(|change| change.point > 0.0);
     let change = change
