@@ -73,14 +73,20 @@ fn no_region() -> Failure {
     Failure::new(SourceState::Unreachable, "no AWS region is set: give it by --region")
 }
 
+/// The metadata service is asked last, and only where nothing else has credentials: whatever it says
+/// then, there are none.
 fn no_credentials(error: &CredentialsError) -> Failure {
+    let metadata = format!("{error:?}").to_ascii_lowercase().contains("imds");
     let text = match error {
-        CredentialsError::CredentialsNotLoaded(_) => {
-            "no AWS credentials on this machine: `aws configure` or `aws sso login` sets them up"
-                .into()
+        CredentialsError::ProviderTimedOut(_) if !metadata => {
+            "the AWS credentials did not come in time".into()
         }
-        CredentialsError::ProviderTimedOut(_) => "the AWS credentials did not come in time".into(),
+        CredentialsError::CredentialsNotLoaded(_) => NO_CREDENTIALS.into(),
+        _ if metadata => NO_CREDENTIALS.into(),
         error => format!("the AWS credentials cannot be used ({}): log in again", root(error)),
     };
     Failure::new(SourceState::Unauthorized, text)
 }
+
+const NO_CREDENTIALS: &str =
+    "no AWS credentials on this machine: `aws configure` or `aws sso login` sets them up";

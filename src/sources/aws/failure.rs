@@ -41,7 +41,7 @@ impl Failure {
 
     /// Nothing came before the deadline.
     pub(super) fn late(deadline: Duration) -> Self {
-        Self::new(SourceState::TimedOut, format!("no answer within {} s", deadline.as_secs_f64()))
+        Self::new(SourceState::TimedOut, format!("no answer within {}", seconds(deadline)))
     }
 
     /// In the words of this tool.
@@ -58,11 +58,11 @@ impl Failure {
             }
             SdkError::TimeoutError(_) => Self::new(
                 SourceState::TimedOut,
-                format!("no answer within {} s", about.timeout.as_secs_f64()),
+                format!("no answer within {}", seconds(about.timeout)),
             ),
             SdkError::DispatchFailure(failed) if failed.is_timeout() => Self::new(
                 SourceState::TimedOut,
-                format!("no connection within {} s", about.timeout.as_secs_f64()),
+                format!("no connection within {}", seconds(about.timeout)),
             ),
             SdkError::DispatchFailure(failed) => {
                 let why = failed.as_connector_error().map(|error| root(error)).unwrap_or_default();
@@ -129,6 +129,11 @@ fn is_throttled(code: &str) -> bool {
     code.starts_with("Throttl")
         || ["TooManyRequestsException", "RequestLimitExceeded", "LimitExceededException"]
             .contains(&code)
+}
+
+/// A deadline, to a tenth of a second.
+fn seconds(time: Duration) -> String {
+    format!("{} s", (time.as_secs_f64() * 10.0).round() / 10.0)
 }
 
 fn excerpt(text: &str) -> &str {

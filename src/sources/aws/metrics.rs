@@ -37,6 +37,9 @@ pub(super) async fn ask(asking: &Asking, client: &Client, options: &Options) {
     let period = names::period(options.reach, options.now);
     let endpoint = options.endpoint.as_deref();
     let mut queries = names::queries(&found, &options.gateway, endpoint, period);
+    if queries.is_empty() {
+        asking.lose(format!("no metric has data in {}", options.gateway.namespace()));
+    }
     if queries.len() > MOST_SERIES {
         asking.lose(format!("only {MOST_SERIES} of {} series were asked for", queries.len()));
         queries.truncate(MOST_SERIES);
