@@ -1,12 +1,15 @@
 //! Region and credentials of this machine, found without delay.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use aws_config::{
     BehaviorVersion, Region, SdkConfig,
     default_provider::credentials::DefaultCredentialsChain,
     environment::EnvironmentVariableRegionProvider,
-    imds::{Client as Imds, region::ImdsRegionProvider},
+    imds::{
+        client::{Client as Imds, error::ImdsError},
+        region::ImdsRegionProvider,
+    },
     meta::region::RegionProviderChain,
     profile::ProfileFileRegionProvider,
     retry::RetryConfig,
@@ -76,13 +79,11 @@ fn no_region() -> Failure {
 /// The metadata service is asked last, and only where nothing else has credentials: whatever it says
 /// then, there are none.
 fn no_credentials(error: &CredentialsError) -> Failure {
-    let metadata = format!("{error:?}").to_ascii_lowercase().contains("imds");
+    let metadata = error.source().is_some_and(|it| it.is::<ImdsError>());
     let text = match error {
-        CredentialsError::ProviderTimedOut(_) if !metadata => {
-            "the AWS credentials did not come in time".into()
-        }
         CredentialsError::CredentialsNotLoaded(_) => NO_CREDENTIALS.into(),
         _ if metadata => NO_CREDENTIALS.into(),
+        CredentialsError::ProviderTimedOut(_) => "the AWS credentials did not come in time".into(),
         error => format!("the AWS credentials cannot be used ({}): log in again", root(error)),
     };
     Failure::new(SourceState::Unauthorized, text)
