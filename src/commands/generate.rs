@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap_complete::Shell;
 use schemars::{Schema, schema_for};
+use serde_json::json;
 
 use super::{coverage, write};
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     exit::{self, Exit},
     report,
     runbook::{Cause, Check, Library, Runbook},
+    sources::aws::permissions::{ASKED, Ask},
 };
 
 /// Prints the completion script of a shell.
@@ -91,6 +93,8 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         ("README.md", "accuracy", score.summary()),
         (ACCURACY, "simulated", format!("```\n{}```\n", render::terminal(&score.simulated))),
         (ACCURACY, "left out", score.without_table()),
+        (AWS, "aws operations", operations_table()),
+        (AWS, "aws policy", policy()?),
     ];
     for (page, part, text) in parts {
         let page = PathBuf::from(page);
@@ -107,6 +111,27 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
 
 /// The page that holds the score.
 const ACCURACY: &str = "docs/accuracy.md";
+
+/// The page about AWS.
+const AWS: &str = "docs/aws.md";
+
+/// Each operation of AWS that is called, in Markdown.
+fn operations_table() -> String {
+    let row = |it: &&Ask| format!("| `{}` | {} |\n", it.action(), it.why);
+    format!("| action | for |\n|---|---|\n{}", ASKED.iter().map(row).collect::<String>())
+}
+
+/// The policy of IAM that allows them and nothing else, in Markdown.
+fn policy() -> anyhow::Result<String> {
+    let mut resources: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for ask in ASKED {
+        resources.entry(ask.resource).or_default().push(ask.action());
+    }
+    let statement = |(resource, actions): (&str, Vec<String>)| json!({ "Effect": "Allow", "Action": actions, "Resource": resource });
+    let statements: Vec<_> = resources.into_iter().map(statement).collect();
+    let policy = json!({ "Version": "2012-10-17", "Statement": statements });
+    Ok(format!("```json\n{}\n```\n", serde_json::to_string_pretty(&policy)?))
+}
 
 /// The score that was published last.
 fn published(root: &Path) -> anyhow::Result<Published> {

@@ -10,13 +10,13 @@ use futures_util::future::join_all;
 
 use super::live::{Gathered, stop_signal};
 use crate::{
-    cli::At,
-    config::{HistorySettings, LiveSettings},
+    cli::{At, Source},
+    config::{AwsSettings, HistorySettings, LiveSettings},
     evidence::{
         Span, Time,
         bundle::{self, Bundle, Redact},
     },
-    sources::{Fetched, http},
+    sources::{Fetched, aws, http},
 };
 
 /// A source has so many deadlines of one request for all of its requests.
@@ -61,12 +61,55 @@ pub(super) async fn ask(
 }
 
 fn sources<'a>(
-    _settings: &'a HistorySettings,
-    _live: &'a LiveSettings,
-    _reach: Span,
-    _deadline: Duration,
+    settings: &'a HistorySettings,
+    live: &'a LiveSettings,
+    reach: Span,
+    deadline: Duration,
 ) -> Vec<Asked<'a>> {
-    Vec::new()
+    let mut asked: Vec<Asked<'a>> = Vec::new();
+    if let Some(options) = settings.aws.as_ref().and_then(|it| cloud(it, live, reach, deadline)) {
+        asked.push(Box::pin(aws::fetch(options)));
+    }
+    asked
+}
+
+/// What AWS is asked; `None` for nothing. A log from nearer the server is better than that of the
+/// cloud.
+fn cloud(
+    settings: &AwsSettings,
+    live: &LiveSettings,
+    reach: Span,
+    deadline: Duration,
+) -> Option<aws::Options> {
+    let endpoint = settings.sagemaker.is_some();
+    let nearer = !live.logs.is_empty() || live.journal_unit.is_some();
+    let pool = settings.warm_pool_group.is_some();
+    let services = [
+        (aws::Service::Sagemaker, Source::Sagemaker, endpoint),
+        (aws::Service::Autoscaling, Source::Autoscaling, endpoint || pool),
+        (aws::Service::Cloudwatch, Source::Cloudwatch, settings.cloudwatch),
+        (aws::Service::Log, Source::Log, endpoint && !nearer),
+    ];
+    let wanted =
+        services.into_iter().filter(|(_, source, set)| *set && live.sources.contains(source));
+    let services: Vec<_> = wanted.map(|(service, ..)| service).collect();
+    (!services.is_empty()).then(|| aws::Options {
+        endpoint: settings.sagemaker.clone(),
+        region: settings.region.clone(),
+        profile: settings.profile.clone(),
+        endpoint_url: settings.endpoint_url.clone(),
+        services,
+        gateway: aws::Gateway {
+            namespace: settings.namespace.clone(),
+            metrics: settings.metrics.clone(),
+            dimensions: settings.dimensions.clone(),
+        },
+        warm_pool_group: settings.warm_pool_group.clone(),
+        reach,
+        now: now(),
+        timeout: live.timeout,
+        deadline,
+    })
 }
 
 /// Gathers from history alone, without a look at a live server.

@@ -23,7 +23,10 @@ use crate::{
     },
     runbook::{Library, Problem, Runbook, Severity, lint, problem::did_you_mean},
     signals::{self, Ask},
-    sources,
+    sources::{
+        self,
+        aws::{self, Service},
+    },
 };
 
 /// What is judged.
@@ -220,6 +223,9 @@ pub(super) fn leave_out(bundle: &mut Bundle, keep: &[Source]) {
     drop(Source::Gateway, "gateway", &mut |bundle| bundle.gateway = None);
     drop(Source::Host, "host", &mut |bundle| drop_records(bundle, "host"));
     drop(Source::Nvml, "nvml", &mut |bundle| drop_records(bundle, "nvml"));
+    drop(Source::Sagemaker, "sagemaker", &mut |it| aws::leave_out(it, Service::Sagemaker));
+    drop(Source::Autoscaling, "autoscaling", &mut |it| aws::leave_out(it, Service::Autoscaling));
+    drop(Source::Cloudwatch, "cloudwatch", &mut |it| aws::leave_out(it, Service::Cloudwatch));
     drop(Source::Prometheus, "prometheus", &mut |bundle| drop_records(bundle, "prometheus"));
     drop(Source::Mlflow, "mlflow", &mut |bundle| drop_records(bundle, "mlflow"));
 }
@@ -258,7 +264,20 @@ mod tests {
         let said: Vec<_> = bundle.notes.iter().map(|note| note.id.as_str()).collect();
         assert_eq!(
             said,
-            ["probes", "log", "kube", "kernel", "gateway", "host", "nvml", "prometheus", "mlflow"]
+            [
+                "probes",
+                "log",
+                "kube",
+                "kernel",
+                "gateway",
+                "host",
+                "nvml",
+                "sagemaker",
+                "autoscaling",
+                "cloudwatch",
+                "prometheus",
+                "mlflow"
+            ]
         );
         assert!(bundle.meta.sources.is_empty(), "how it failed is no answer to what was asked");
     }
