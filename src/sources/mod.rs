@@ -1,6 +1,7 @@
 //! Everything that touches the outside: servers, files of others, the clock.
 
 pub mod adapters;
+mod cloud;
 pub mod exposition;
 mod facts;
 pub mod gateway;
