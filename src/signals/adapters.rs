@@ -21,7 +21,9 @@ pub(super) static SIGNALS: &[Signal] = &[
               the server that served the adapter most.",
         source: "gateway",
         families: &[],
-        derive: Derive::Pair(|now, before| either(now, before, of_gateway::slowdown, of_cloud::slowdown)),
+        derive: Derive::Pair(|now, before| {
+            either(now, before, of_gateway::slowdown, of_cloud::slowdown)
+        }),
     },
     Signal {
         name: "adapter_others_factor",
@@ -31,7 +33,9 @@ pub(super) static SIGNALS: &[Signal] = &[
               adapter_slowdown_factor; missing where no other adapter is asked for.",
         source: "gateway",
         families: &[],
-        derive: Derive::Pair(|now, before| either(now, before, of_gateway::others, of_cloud::others)),
+        derive: Derive::Pair(|now, before| {
+            either(now, before, of_gateway::others, of_cloud::others)
+        }),
     },
     Signal {
         name: "adapter_version_changes_count",
@@ -63,7 +67,9 @@ pub(super) static SIGNALS: &[Signal] = &[
         doc: "From gateway records by adapter, or InputTokens in CloudWatch.",
         source: "gateway",
         families: &[],
-        derive: Derive::Pair(|now, before| either(now, before, of_gateway::prompts, of_cloud::prompts)),
+        derive: Derive::Pair(|now, before| {
+            either(now, before, of_gateway::prompts, of_cloud::prompts)
+        }),
     },
     Signal {
         name: "adapter_token_cost_factor",
@@ -74,16 +80,19 @@ pub(super) static SIGNALS: &[Signal] = &[
               CloudWatch, without the wait that QueueWaitMs tells.",
         source: "gateway",
         families: &[],
-        derive: Derive::Pair(|now, before| either(now, before, of_gateway::token_cost, of_cloud::token_cost)),
+        derive: Derive::Pair(|now, before| {
+            either(now, before, of_gateway::token_cost, of_cloud::token_cost)
+        }),
     },
     Signal {
         name: "adapter_oom_ratio",
         unit: Unit::Ratio,
         about: "Share of failed allocations that fell to one adapter.",
-        doc: "From trace spans that ended so, by adapter. No source of this version gives it.",
-        source: "mlflow",
+        doc: "The gateway's OOMCaught metric in CloudWatch, by adapter: the share of the one with \
+              most, where several adapters were asked for.",
+        source: "cloudwatch",
         families: &[],
-        derive: Derive::Span(|_| not_read("traces")),
+        derive: Derive::Span(of_cloud::oom_share),
     },
 ];
 
@@ -104,9 +113,8 @@ type Compare = fn(&Frame<'_>, &Frame<'_>) -> Value;
 /// By the gateway's records where they were read, else by its metrics in CloudWatch.
 fn either(now: &Frame<'_>, before: &Frame<'_>, records: Compare, metrics: Compare) -> Value {
     match records(now, before) {
-        Err(why) if now.evidence.cloud.is_some() => metrics(now, before).map_err(|other| {
-            if why.kind == MissingKind::NotConfigured { other } else { why }
-        }),
+        Err(why) if now.evidence.cloud.is_some() => metrics(now, before)
+            .map_err(|other| if why.kind == MissingKind::NotConfigured { other } else { why }),
         known => known,
     }
 }

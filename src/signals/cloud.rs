@@ -278,7 +278,9 @@ fn unread(frame: &Frame<'_>, service: &str, unasked: &str) -> Missing {
     };
     let kind = match source.status {
         SourceState::NotConfigured => MissingKind::NotConfigured,
-        SourceState::Ok => return Missing::new(MissingKind::Absent, format!("{service} does not tell it")),
+        SourceState::Ok => {
+            return Missing::new(MissingKind::Absent, format!("{service} does not tell it"));
+        }
         _ => MissingKind::SourceFailed,
     };
     Missing::new(kind, source.detail.clone())

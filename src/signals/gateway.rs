@@ -9,9 +9,7 @@ use crate::{
     unit::Unit,
 };
 
-use super::{
-    Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, cloud::metrics,
-};
+use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, cloud::metrics};
 
 /// Seconds within which the same request counts as sent again.
 const REPEAT: f64 = 60.0;

@@ -21,9 +21,7 @@ const ADAPTER: &str = "AdapterId";
 type Part<'a> = (&'a CloudSeries, &'a [Point]);
 
 /// The adapters with requests in the span, with how many.
-pub(in crate::signals) fn served<'a>(
-    frame: &Frame<'a>,
-) -> Result<BTreeMap<&'a str, f64>, Missing> {
+pub(in crate::signals) fn served<'a>(frame: &Frame<'a>) -> Result<BTreeMap<&'a str, f64>, Missing> {
     let mut adapters: BTreeMap<&str, f64> = BTreeMap::new();
     for (series, points) in seen(frame, "GenerationMs", "SampleCount")? {
         if let Some(adapter) = series.dimension(ADAPTER) {
@@ -62,9 +60,8 @@ pub(in crate::signals) fn others(now: &Frame<'_>, before: &Frame<'_>) -> Value {
         let why = format!("no other adapter has {ENOUGH} requests before and now");
         return Err(Missing::new(MissingKind::TooFew, why));
     }
-    let mean = |of: fn(&Estimate) -> f64| {
-        known.iter().map(|it| of(it) * weight(it)).sum::<f64>() / all
-    };
+    let mean =
+        |of: fn(&Estimate) -> f64| known.iter().map(|it| of(it) * weight(it)).sum::<f64>() / all;
     let (point, lo, hi) = (mean(|it| it.point), mean(|it| it.lo), mean(|it| it.hi));
     Ok(Estimate { point, lo, hi, n: Some(all), bucket: false })
 }
@@ -96,9 +93,28 @@ pub(in crate::signals) fn token_cost(now: &Frame<'_>, before: &Frame<'_>) -> Val
 
 fn prefill(frame: &Frame<'_>, name: &str) -> Value {
     let first = mean_of(frame, name, "TTFTMs", Some("InputTokens"))?;
-    let Ok(wait) = mean_of(frame, name, "QueueWaitMs", Some("InputTokens")) else { return Ok(first) };
+    let Ok(wait) = mean_of(frame, name, "QueueWaitMs", Some("InputTokens")) else {
+        return Ok(first);
+    };
     let left = |it: f64| (it - wait.point).max(0.0);
     Ok(Estimate { point: left(first.point), lo: left(first.lo), hi: left(first.hi), ..first })
+}
+
+/// Share of the failed allocations that fell to the adapter with most of them, of several that were
+/// asked for.
+pub(in crate::signals) fn oom_share(frame: &Frame<'_>) -> Value {
+    let parts = seen(frame, "OOMCaught", "Sum")?;
+    if served(frame)?.len() < 2 {
+        return Err(Missing::new(MissingKind::TooFew, "one adapter alone was asked for"));
+    }
+    let mut by_adapter: BTreeMap<&str, f64> = BTreeMap::new();
+    for (series, points) in &parts {
+        let adapter = series.dimension(ADAPTER).unwrap_or_default();
+        *by_adapter.entry(adapter).or_default() += points.iter().map(|it| it.value).sum::<f64>();
+    }
+    let most = by_adapter.values().copied().fold(0.0, f64::max);
+    let share = Estimate::share(most, by_adapter.values().sum());
+    share.ok_or_else(|| Missing::no_samples("failed allocation"))
 }
 
 /// Most adapters whose course is followed.
@@ -237,7 +253,8 @@ fn mean_of(frame: &Frame<'_>, adapter: &str, metric: &str, per: Option<&str>) ->
     let weighed = times.into_iter().map(|time| (at(&top, time), at(&bottom, time)));
     let weighed: Vec<(f64, f64)> =
         weighed.filter(|(_, n)| *n > 0.0).map(|(sum, n)| (sum / n, n)).collect();
-    let estimate = mean(&weighed).ok_or_else(|| Missing::no_samples(&format!("value of {metric}")))?;
+    let estimate =
+        mean(&weighed).ok_or_else(|| Missing::no_samples(&format!("value of {metric}")))?;
     Ok(Estimate { n: Some(n), ..estimate })
 }
 

@@ -76,7 +76,11 @@ pub(super) fn share(frame: &Frame<'_>, name: &str) -> Value {
 }
 
 /// Hits of one metric over those of another, which counts all.
-pub(in crate::signals) fn part(frame: &Frame<'_>, hits: &str, all: &str) -> Result<(f64, f64), Missing> {
+pub(in crate::signals) fn part(
+    frame: &Frame<'_>,
+    hits: &str,
+    all: &str,
+) -> Result<(f64, f64), Missing> {
     let n = sum(&seen(frame, all, "Sum")?);
     named(frame, hits, "Sum")?;
     let hits = seen(frame, hits, "Sum").map_or(0.0, |seen| sum(&seen));
@@ -87,11 +91,15 @@ pub(in crate::signals) fn part(frame: &Frame<'_>, hits: &str, all: &str) -> Resu
 pub(in crate::signals) fn mean(frame: &Frame<'_>, name: &str, scale: f64) -> Value {
     let sums = seen(frame, name, "Sum")?;
     let counts = seen(frame, name, "SampleCount")?;
-    let pairs: Vec<(f64, f64)> = sums.iter().flat_map(|(of, points)| {
-        let own = counts.iter().find(|(it, _)| it.dimensions == of.dimensions);
-        let count = move |at: f64| own?.1.iter().find(|it| it.at == at).map(|it| it.value);
-        points.iter().filter_map(move |point| Some((point.value, count(point.at)?)))
-    }).filter(|(_, n)| *n > 0.0).collect();
+    let pairs: Vec<(f64, f64)> = sums
+        .iter()
+        .flat_map(|(of, points)| {
+            let own = counts.iter().find(|(it, _)| it.dimensions == of.dimensions);
+            let count = move |at: f64| own?.1.iter().find(|it| it.at == at).map(|it| it.value);
+            points.iter().filter_map(move |point| Some((point.value, count(point.at)?)))
+        })
+        .filter(|(_, n)| *n > 0.0)
+        .collect();
     weighted(&pairs, scale).ok_or_else(|| Missing::no_samples(&format!("value of {name}")))
 }
 
@@ -130,7 +138,8 @@ pub(in crate::signals) fn gauge(frame: &Frame<'_>, name: &str) -> Result<Vec<Poi
 pub(in crate::signals) fn offered(frame: &Frame<'_>) -> Value {
     let gateway = seen(frame, "TTFTMs", "SampleCount");
     let seen = gateway.or_else(|_| seen(frame, "Invocations", "Sum"))?;
-    let periods: BTreeSet<u64> = seen.iter().flat_map(|(_, it)| it.iter()).map(|it| it.at as u64).collect();
+    let periods: BTreeSet<u64> =
+        seen.iter().flat_map(|(_, it)| it.iter()).map(|it| it.at as u64).collect();
     let period = seen.iter().map(|(it, _)| it.period).fold(0.0, f64::max);
     let (n, seconds) = (sum(&seen), periods.len() as f64 * period);
     if seconds <= 0.0 {

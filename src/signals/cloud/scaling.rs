@@ -164,7 +164,8 @@ const HEALTH: [&str; 2] = ["health check", "/ping"];
 
 pub(super) fn unhealthy_seconds(frame: &Frame<'_>) -> Value {
     let said = said(frame)?;
-    let failing = said.iter().filter(|(text, _)| holds(text, &HEALTH)).filter_map(|(_, took)| *took);
+    let failing =
+        said.iter().filter(|(text, _)| holds(text, &HEALTH)).filter_map(|(_, took)| *took);
     if let Some(longest) = failing.reduce(f64::max) {
         return exact(longest);
     }
@@ -190,7 +191,8 @@ pub(super) fn activities_count(frame: &Frame<'_>) -> Value {
         _ => None,
     });
     let since = Span { from: since.reduce(f64::min).unwrap_or(span.from), to: span.to };
-    let acted = |it: &&ScalingActivity| it.outcome != ScalingOutcome::NotScaled && it.touches(since);
+    let acted =
+        |it: &&ScalingActivity| it.outcome != ScalingOutcome::NotScaled && it.touches(since);
     exact(activities(frame)?.iter().filter(acted).count() as f64)
 }
 
@@ -198,7 +200,8 @@ pub(super) fn headroom(frame: &Frame<'_>) -> Value {
     at_end(frame)?;
     let scaling = scaling(frame)?;
     let span = frame.view.span();
-    let at_max = |it: &&ScalingActivity| it.touches(span) && it.says.contains("AlreadyAtMaxCapacity");
+    let at_max =
+        |it: &&ScalingActivity| it.touches(span) && it.says.contains("AlreadyAtMaxCapacity");
     if scaling.activities.iter().flatten().any(|it| at_max(&it)) {
         return exact(0.0);
     }

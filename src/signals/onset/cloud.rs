@@ -36,23 +36,33 @@ fn by_metrics(history: &Frame<'_>) -> Option<Found> {
 
 fn tracks(whole: &Frame<'_>, parts: &[Frame<'_>]) -> Vec<Track> {
     let level = |value: &dyn Fn(&Frame<'_>) -> Option<f64>, floor: f64| {
-        let point = |part: &Frame<'_>| value(part).filter(|it| *it > 0.0).map(|it| (it.ln(), FULL_WEIGHT));
+        let point =
+            |part: &Frame<'_>| value(part).filter(|it| *it > 0.0).map(|it| (it.ln(), FULL_WEIGHT));
         Track::Level { points: parts.iter().map(point).collect(), worse: 1.0, floor }
     };
-    let mean = |name: &'static str| move |part: &Frame<'_>| Some(metrics::mean(part, name, 1.0).ok()?.point);
-    let hits = |of: &dyn Fn(&Frame<'_>) -> Option<(f64, f64)>| Track::Share { points: parts.iter().map(of).collect() };
+    let mean = |name: &'static str| {
+        move |part: &Frame<'_>| Some(metrics::mean(part, name, 1.0).ok()?.point)
+    };
+    let hits = |of: &dyn Fn(&Frame<'_>) -> Option<(f64, f64)>| Track::Share {
+        points: parts.iter().map(of).collect(),
+    };
     let mut tracks = vec![
         level(&|part| Some(metrics::offered(part).ok()?.point), 0.3),
         level(&mean("InputTokens"), 0.15),
         level(&mean("OutputTokens"), 0.2),
-        hits(&|part| share(metrics::total(part, "PrefixCacheHit").map(|(hits, n)| ((n - hits).max(0.0), n)))),
+        hits(&|part| {
+            share(metrics::total(part, "PrefixCacheHit").map(|(hits, n)| ((n - hits).max(0.0), n)))
+        }),
         hits(&|part| share(metrics::part(part, "Invocation4XXErrors", "Invocations"))),
         hits(&|part| share(metrics::part(part, "Invocation5XXErrors", "Invocations"))),
     ];
     for adapter in adapters::busiest(whole) {
-        for (ratio, floor) in [(("GenerationMs", "OutputTokens"), 0.2), (("InputTokens", "InputTokens"), 0.15)] {
+        for (ratio, floor) in
+            [(("GenerationMs", "OutputTokens"), 0.2), (("InputTokens", "InputTokens"), 0.15)]
+        {
             let points = parts.iter().map(|part| {
-                let (value, n) = adapters::ratio(part, adapter, ratio).filter(|(it, _)| *it > 0.0)?;
+                let (value, n) =
+                    adapters::ratio(part, adapter, ratio).filter(|(it, _)| *it > 0.0)?;
                 Some((value.ln(), n.min(FULL_WEIGHT)))
             });
             tracks.push(Track::Level { points: points.collect(), worse: 1.0, floor });

@@ -159,7 +159,8 @@ fn change(item: &Value) -> Option<AlarmChange> {
         let from = data["oldState"]["stateValue"].as_str().and_then(state);
         return Some(AlarmChange { at, from, to });
     }
-    let (from, to) = item["HistorySummary"].as_str()?.strip_prefix("Alarm updated from ")?.split_once(" to ")?;
+    let (from, to) =
+        item["HistorySummary"].as_str()?.strip_prefix("Alarm updated from ")?.split_once(" to ")?;
     Some(AlarmChange { at, from: state(&word(from)), to: state(&word(to))? })
 }
 

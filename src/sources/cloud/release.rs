@@ -28,7 +28,9 @@ pub(super) fn add<'a>(
         configs.keys().filter(|name| **name != now).filter_map(|name| release(name)).collect();
     others.sort_by(|a, b| {
         let running = |it: &Release| it.config == current;
-        running(a).cmp(&running(b)).then(a.created.partial_cmp(&b.created).unwrap_or(std::cmp::Ordering::Equal))
+        running(a)
+            .cmp(&running(b))
+            .then(a.created.partial_cmp(&b.created).unwrap_or(std::cmp::Ordering::Equal))
     });
     let began = endpoint.release.as_ref().and_then(|it| it.created);
     others.retain(|it| it.config == current || began.is_none() || it.created <= began);
@@ -52,7 +54,8 @@ fn release(name: &str, config: &Value, models: &BTreeMap<String, &Value>) -> Rel
             set("image", some_text(&container["Image"]));
             set("model data", some_text(&container["ModelDataUrl"]));
             for (key, value) in container["Environment"].as_object().into_iter().flatten() {
-                let pair = said(&Value::String(format!("{key}={}", value.as_str().unwrap_or_default())));
+                let pair =
+                    said(&Value::String(format!("{key}={}", value.as_str().unwrap_or_default())));
                 let hidden = pair.and_then(|it| Some(it.split_once('=')?.1.to_owned()));
                 set(key, hidden);
             }

@@ -22,7 +22,8 @@ pub(super) fn read(good: &[&Answer]) -> Option<Scaling> {
         return None;
     }
     let mut activities: Vec<(String, ScalingActivity)> = Vec::new();
-    for item in of("DescribeScalingActivities").flat_map(|it| list(&it.output["ScalingActivities"])) {
+    for item in of("DescribeScalingActivities").flat_map(|it| list(&it.output["ScalingActivities"]))
+    {
         let Some(activity) = activity(item) else { continue };
         let id = text(&item["ActivityId"]);
         activities.retain(|(known, _)| id.is_empty() || *known != id);
@@ -31,8 +32,16 @@ pub(super) fn read(good: &[&Answer]) -> Option<Scaling> {
     let mut activities: Vec<_> = activities.into_iter().map(|(_, activity)| activity).collect();
     activities.sort_by(|a, b| a.at.total_cmp(&b.at));
     Some(Scaling {
-        targets: targets.into_iter().flat_map(|it| list(&it["ScalableTargets"])).filter_map(target).collect(),
-        policies: policies.into_iter().flat_map(|it| list(&it["ScalingPolicies"])).filter_map(policy).collect(),
+        targets: targets
+            .into_iter()
+            .flat_map(|it| list(&it["ScalableTargets"]))
+            .filter_map(target)
+            .collect(),
+        policies: policies
+            .into_iter()
+            .flat_map(|it| list(&it["ScalingPolicies"]))
+            .filter_map(policy)
+            .collect(),
         activities: told.then_some(activities),
     })
 }
@@ -57,7 +66,8 @@ fn policy(value: &Value) -> Option<ScalingPolicy> {
     let tracking = &value["TargetTrackingScalingPolicyConfiguration"];
     let stepping = &value["StepScalingPolicyConfiguration"];
     let cooldown = tracking["ScaleOutCooldown"].as_f64().or_else(|| stepping["Cooldown"].as_f64());
-    let mut steps = list(&stepping["StepAdjustments"]).filter_map(|it| it["ScalingAdjustment"].as_f64());
+    let mut steps =
+        list(&stepping["StepAdjustments"]).filter_map(|it| it["ScalingAdjustment"].as_f64());
     let (exact, first) = (stepping["AdjustmentType"] == "ExactCapacity", steps.clone().next());
     Some(ScalingPolicy {
         name: some_text(&value["PolicyName"])?,

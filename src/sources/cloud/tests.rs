@@ -51,7 +51,9 @@ fn an_alarm_adds_instances_by_what_it_does_and_not_by_its_name() {
         json!({"AlarmName": name, "StateValue": "ALARM", "ComparisonOperator": compares,
             "AlarmActions": [action], "Period": 60, "EvaluationPeriods": 3})
     };
-    let policy = |name: &str| format!("arn:aws:autoscaling:r:1:scalingPolicy:u:resource/x:policyName/{name}:createdBy/y");
+    let policy = |name: &str| {
+        format!("arn:aws:autoscaling:r:1:scalingPolicy:u:resource/x:policyName/{name}:createdBy/y")
+    };
     let alarms = json!({"MetricAlarms": [
         alarm("out", "GreaterThanThreshold", &policy("grow")),
         alarm("low", "LessThanThreshold", &policy("grow")),
@@ -73,8 +75,12 @@ fn an_alarm_adds_instances_by_what_it_does_and_not_by_its_name() {
         answer("application-autoscaling", "DescribeScalingPolicies", policies),
     ]);
     let (cloud, _) = of_bundle(&bundle(&[record])).unwrap();
-    let growing: Vec<&str> =
-        cloud.alarms.iter().filter(|it| it.role == AlarmRole::Adds).map(|it| it.name.as_str()).collect();
+    let growing: Vec<&str> = cloud
+        .alarms
+        .iter()
+        .filter(|it| it.role == AlarmRole::Adds)
+        .map(|it| it.name.as_str())
+        .collect();
     assert_eq!(growing, ["out"]);
     let out = cloud.alarms.iter().find(|it| it.name == "out").unwrap();
     assert_eq!(out.looks_back, Some(180.0));
@@ -86,20 +92,37 @@ fn an_alarm_adds_instances_by_what_it_does_and_not_by_its_name() {
 #[test]
 fn a_release_is_told_by_what_it_changed() {
     let config = |name: &str, model: &str, created: u64| {
-        answer("sagemaker", "DescribeEndpointConfig", json!({"EndpointConfigName": name,
+        answer(
+            "sagemaker",
+            "DescribeEndpointConfig",
+            json!({"EndpointConfigName": name,
             "CreationTime": created,
-            "ProductionVariants": [{"VariantName": "main", "ModelName": model, "InstanceType": "ml.g5.xlarge"}]}))
+            "ProductionVariants": [{"VariantName": "main", "ModelName": model, "InstanceType": "ml.g5.xlarge"}]}),
+        )
     };
     let model = |name: &str, tag: &str, len: &str| {
-        answer("sagemaker", "DescribeModel", json!({"ModelName": name, "PrimaryContainer":
-            {"Image": format!("1.dkr.ecr.r.amazonaws.com/vllm:{tag}"), "Environment": {"LEN": len}}}))
+        answer(
+            "sagemaker",
+            "DescribeModel",
+            json!({"ModelName": name, "PrimaryContainer":
+            {"Image": format!("1.dkr.ecr.r.amazonaws.com/vllm:{tag}"), "Environment": {"LEN": len}}}),
+        )
     };
-    let endpoint = answer("sagemaker", "DescribeEndpoint", json!({"EndpointName": "chat",
+    let endpoint = answer(
+        "sagemaker",
+        "DescribeEndpoint",
+        json!({"EndpointName": "chat",
         "EndpointStatus": "InService", "EndpointConfigName": "c2", "LastModifiedTime": 1_795_000_050,
         "ProductionVariants": [{"VariantName": "main", "CurrentInstanceCount": 2, "DesiredInstanceCount": 3,
-            "VariantStatus": [{"Status": "Updating", "StartTime": 1_795_000_020}]}]}));
-    let record = json!([endpoint, config("c1", "m1", 1_794_999_000), config("c2", "m2", 1_795_000_000),
-        model("m1", "0.10.1", "4096"), model("m2", "0.11.0", "8192")]);
+            "VariantStatus": [{"Status": "Updating", "StartTime": 1_795_000_020}]}]}),
+    );
+    let record = json!([
+        endpoint,
+        config("c1", "m1", 1_794_999_000),
+        config("c2", "m2", 1_795_000_000),
+        model("m1", "0.10.1", "4096"),
+        model("m2", "0.11.0", "8192")
+    ]);
     let (cloud, _) = of_bundle(&bundle(&[record])).unwrap();
     let span = Span { from: 1_794_999_900.0, to: 1_795_000_100.0 };
     let deploy = events(&cloud, span).into_iter().find(|it| it.kind == EventKind::Deploy).unwrap();
@@ -115,7 +138,13 @@ fn activities_are_told_once_and_one_that_scaled_nothing_says_why() {
         json!({"ActivityId": id, "StatusCode": code, "StartTime": 1_795_000_000,
             "Description": "Setting desired instance count to 4.", "NotScaledReasons": reasons})
     };
-    let run = |activities: Value| json!([answer("application-autoscaling", "DescribeScalingActivities", json!({"ScalingActivities": activities}))]);
+    let run = |activities: Value| {
+        json!([answer(
+            "application-autoscaling",
+            "DescribeScalingActivities",
+            json!({"ScalingActivities": activities})
+        )])
+    };
     let first = run(json!([activity("a", "InProgress", json!([]))]));
     let max = json!([{"Code": "AlreadyAtMaxCapacity", "MaxCapacity": 4}]);
     let second = run(json!([activity("a", "Successful", json!([])), activity("b", "Failed", max)]));
@@ -133,24 +162,53 @@ fn a_refused_service_is_a_status_and_no_empty_endpoint() {
     let (cloud, statuses) = of_bundle(&bundle(&[refused])).unwrap();
     assert_eq!((cloud.endpoint, cloud.scaling), (None, None));
     assert_eq!(statuses.len(), 1, "what was not asked has no status");
-    assert_eq!((statuses[0].id.as_str(), statuses[0].status), ("sagemaker", SourceState::Unauthorized));
+    assert_eq!(
+        (statuses[0].id.as_str(), statuses[0].status),
+        ("sagemaker", SourceState::Unauthorized)
+    );
 }
 
 #[test]
 fn no_json_of_any_form_is_a_panic_and_all_of_it_becomes_a_status() {
     let odd = [json!(null), json!([]), json!({"a": 1}), json!("x"), json!(-1), json!(1e300)];
-    let operations = ["GetMetricData", "DescribeAlarms", "DescribeAlarmHistory", "DescribeEndpoint",
-        "DescribeEndpointConfig", "DescribeModel", "DescribeWarmPool", "DescribeScalableTargets",
-        "DescribeScalingPolicies", "DescribeScalingActivities"];
-    let names = ["MetricDataResults", "MetricAlarms", "AlarmHistoryItems", "ProductionVariants",
-        "Containers", "Instances", "ScalableTargets", "ScalingPolicies", "ScalingActivities"];
+    let operations = [
+        "GetMetricData",
+        "DescribeAlarms",
+        "DescribeAlarmHistory",
+        "DescribeEndpoint",
+        "DescribeEndpointConfig",
+        "DescribeModel",
+        "DescribeWarmPool",
+        "DescribeScalableTargets",
+        "DescribeScalingPolicies",
+        "DescribeScalingActivities",
+    ];
+    let names = [
+        "MetricDataResults",
+        "MetricAlarms",
+        "AlarmHistoryItems",
+        "ProductionVariants",
+        "Containers",
+        "Instances",
+        "ScalableTargets",
+        "ScalingPolicies",
+        "ScalingActivities",
+    ];
     for value in &odd {
-        let output = |name: &&str| ((*name).to_owned(), json!([value, {"StatusCode": value, "AlarmName": value}]));
+        let output = |name: &&str| {
+            ((*name).to_owned(), json!([value, {"StatusCode": value, "AlarmName": value}]))
+        };
         let output: Value = Value::Object(names.iter().map(output).collect());
         for service in ["sagemaker", "cloudwatch", "autoscaling", "application-autoscaling"] {
-            let answers: Vec<Value> = operations.iter().flat_map(|operation| {
-                [answer(service, operation, output.clone()), answer(service, operation, value.clone())]
-            }).collect();
+            let answers: Vec<Value> = operations
+                .iter()
+                .flat_map(|operation| {
+                    [
+                        answer(service, operation, output.clone()),
+                        answer(service, operation, value.clone()),
+                    ]
+                })
+                .collect();
             let (cloud, _) = of_bundle(&bundle(&[json!(answers)])).unwrap();
             events(&cloud, Span { from: 0.0, to: 1e10 });
         }
