@@ -110,9 +110,9 @@ fn a_folder_with_answers_of_aws_alone_is_judged_by_the_program() {
 #[test]
 fn the_timeline_says_why_a_container_does_not_come_up() {
     for (name, means) in [
-        ("a corrupt model file", "cut short"),
-        ("a driver too old for CUDA", "driver"),
-        ("weights that do not fit", "do not fit"),
+        ("a corrupt model file", "deserializing header"),
+        ("a driver too old for CUDA", "NVIDIA driver on your system is too old"),
+        ("weights that do not fit", "not enough GPU memory"),
     ] {
         let (code, report) = replayed(&found(name), "scaling-failure");
         let timeline = report["timeline"].to_string();

@@ -39,13 +39,26 @@ fn keys(series: &CloudSeries) -> Vec<&str> {
     series.dimensions.iter().map(|(key, _)| key.as_str()).collect()
 }
 
+/// Where less than this was recorded, seconds, metrics that come once a minute say next to nothing
+/// of it: so much is looked at up to the end of each span.
+const SHORTEST: f64 = 600.0;
+
+fn is_short(frame: &Frame<'_>) -> bool {
+    frame.evidence.span.seconds() < SHORTEST
+}
+
+fn looked_at(frame: &Frame<'_>) -> Span {
+    let span = frame.view.span();
+    if is_short(frame) { Span { from: span.to - SHORTEST, ..span } } else { span }
+}
+
 /// The same with points in the span, of the shortest period that has any.
 pub(super) fn seen<'a>(
     frame: &Frame<'a>,
     name: &str,
     statistic: &str,
 ) -> Result<Vec<(&'a CloudSeries, &'a [Point])>, Missing> {
-    let span = frame.view.span();
+    let span = looked_at(frame);
     let all = named(frame, name, statistic)?.into_iter().map(|it| (it, it.within(span)));
     let all: Vec<_> = all.filter(|(_, points)| !points.is_empty()).collect();
     let shortest = all.iter().map(|(it, _)| it.period).reduce(f64::min);
@@ -155,7 +168,7 @@ const CLOCKS: [(&str, &str); 3] =
 /// The span piece by piece, as CloudWatch's periods cut it.
 pub(in crate::signals) fn intervals<'a>(frame: &Frame<'a>) -> Vec<Frame<'a>> {
     let clock = CLOCKS.iter().find_map(|(name, statistic)| seen(frame, name, statistic).ok());
-    let Some(clock) = clock else { return Vec::new() };
+    let Some(clock) = clock.filter(|_| !is_short(frame)) else { return Vec::new() };
     let period = clock.first().map_or(60.0, |(it, _)| it.period);
     let starts: BTreeSet<u64> =
         clock.iter().flat_map(|(_, it)| it.iter()).map(|it| (it.at * 1e3) as u64).collect();

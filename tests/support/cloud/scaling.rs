@@ -137,7 +137,7 @@ fn starts() -> Vec<Scenario> {
                 cause: Some("warm-pool-empty"),
                 not: &["scaling-policy-not-triggered", "container-startup-failure"],
                 path: &["pool", "fresh", "within-time"],
-                exits: (0, 0),
+                exits: (0, 3),
             },
         ),
         scenario(
@@ -211,6 +211,7 @@ fn breakages() -> Vec<Scenario> {
 fn well() -> Vec<Scenario> {
     let nothing = || Expect {
         not: &["warm-pool-empty", "scaling-policy-not-triggered", "scaling-limit-reached"],
+        exits: (0, 3),
         ..Expect::default()
     };
     let scaled = Endpoint {

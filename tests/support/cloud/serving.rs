@@ -90,7 +90,7 @@ fn of_adapters() -> Vec<Scenario> {
                 cause: Some("adapter-update-regressed"),
                 not: &["adapter-longer-prompts", "adapter-rank-grew"],
                 path: &["updated", "size", "clean"],
-                exits: (0, 1),
+                exits: (3, 1),
             },
         ),
         scenario(
@@ -102,7 +102,7 @@ fn of_adapters() -> Vec<Scenario> {
                 cause: Some("adapter-longer-prompts"),
                 not: &["adapter-update-regressed", "adapter-rank-grew"],
                 path: &["updated", "prompts"],
-                exits: (0, 1),
+                exits: (3, 1),
             },
         ),
         scenario(
@@ -165,7 +165,7 @@ fn of_requests() -> Vec<Scenario> {
             None,
             Expect {
                 not: &["volatile-prompt-prefix", "prompts-grew"],
-                exits: (1, 1),
+                exits: (3, 1),
                 ..Expect::default()
             },
         ),
@@ -190,7 +190,7 @@ fn of_requests() -> Vec<Scenario> {
                 cause: Some("admission-control-bypass"),
                 not: &["malformed-requests", "overloaded-routing"],
                 path: &["bypass"],
-                exits: (0, 1),
+                exits: (3, 1),
             },
         ),
         scenario(
@@ -198,7 +198,7 @@ fn of_requests() -> Vec<Scenario> {
             errors,
             &shed,
             None,
-            Expect { not: &["admission-control-bypass"], exits: (1, 1), ..Expect::default() },
+            Expect { not: &["admission-control-bypass"], exits: (3, 1), ..Expect::default() },
         ),
     ]
 }
