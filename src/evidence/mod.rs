@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use adapter::AdapterFolder;
-pub use cloud::Cloud;
+pub use cloud::{Cloud, Endpoint};
 pub use gateway::GatewayLog;
 pub use gpu::GpuSnapshot;
 pub use host::HostRound;

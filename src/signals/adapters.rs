@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use crate::{evidence::AdapterFolder, evidence::adapter::Name, unit::Unit};
 
 use super::{
-    Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, engine,
+    Derive, Estimate, Frame, Missing, MissingKind, Signal, Value,
+    cloud::adapters as of_cloud,
+    engine,
     gateway::adapters as of_gateway,
     host::not_read,
     triggers::{self, Relation},
@@ -18,26 +20,33 @@ pub(super) static SIGNALS: &[Signal] = &[
         unit: Unit::Factor,
         about: "P95 latency of the slowest adapter over its own baseline.",
         doc: "P95 of the time to the end of the answer, from gateway records by adapter, now over \
-              before; at least 30 requests on each side.",
+              before; at least 30 requests on each side. Without such records, P95 of the \
+              gateway's GenerationMs in CloudWatch: the mean over the periods, of the version of \
+              the server that served the adapter most.",
         source: "gateway",
         families: &[],
-        derive: Derive::Pair(of_gateway::slowdown),
+        derive: Derive::Pair(|now, before| {
+            either(now, before, of_gateway::slowdown, of_cloud::slowdown)
+        }),
     },
     Signal {
         name: "adapter_others_factor",
         unit: Unit::Factor,
         about: "P95 latency of all other adapters over their baseline.",
-        doc: "Near 1 when one adapter alone is slow. From gateway records; missing where \
-              no other adapter is asked for.",
+        doc: "Near 1 when one adapter alone is slow. From gateway records or CloudWatch, as \
+              adapter_slowdown_factor; missing where no other adapter is asked for.",
         source: "gateway",
         families: &[],
-        derive: Derive::Pair(of_gateway::others),
+        derive: Derive::Pair(|now, before| {
+            either(now, before, of_gateway::others, of_cloud::others)
+        }),
     },
     Signal {
         name: "adapter_version_changes_count",
         unit: Unit::Count,
         about: "Adapters that are served in another version than before the onset.",
-        doc: "By the names that /v1/models and lora_requests_info show, whose version is their \
+        doc: "By the names that /v1/models, lora_requests_info and the gateway's metrics in \
+              CloudWatch show, whose version is their \
               ending (`_v3`, `-v3`, `@3`, `:v3`): served now and not in the baseline, with another \
               version of the same name there or on disk.",
         source: "adapters",
@@ -59,29 +68,35 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "adapter_prompt_factor",
         unit: Unit::Factor,
         about: "Mean prompt tokens of the slowest adapter over its baseline.",
-        doc: "From gateway records by adapter.",
+        doc: "From gateway records by adapter, or InputTokens in CloudWatch.",
         source: "gateway",
         families: &[],
-        derive: Derive::Pair(of_gateway::prompts),
+        derive: Derive::Pair(|now, before| {
+            either(now, before, of_gateway::prompts, of_cloud::prompts)
+        }),
     },
     Signal {
         name: "adapter_token_cost_factor",
         unit: Unit::Factor,
         about: "Time per token of the slowest adapter over its baseline.",
         doc: "Time to first token per prompt token and the time after it per answer token, the \
-              larger growth of both. From gateway records, so waiting counts too.",
+              larger growth of both. From gateway records, so waiting counts too; or from \
+              CloudWatch, without the wait that QueueWaitMs tells.",
         source: "gateway",
         families: &[],
-        derive: Derive::Pair(of_gateway::token_cost),
+        derive: Derive::Pair(|now, before| {
+            either(now, before, of_gateway::token_cost, of_cloud::token_cost)
+        }),
     },
     Signal {
         name: "adapter_oom_ratio",
         unit: Unit::Ratio,
         about: "Share of failed allocations that fell to one adapter.",
-        doc: "From trace spans that ended so, by adapter. No source of this version gives it.",
-        source: "mlflow",
+        doc: "The gateway's OOMCaught metric in CloudWatch, by adapter: the share of the one with \
+              most, where several adapters were asked for.",
+        source: "cloudwatch",
         families: &[],
-        derive: Derive::Span(|_| not_read("traces")),
+        derive: Derive::Span(of_cloud::oom_share),
     },
 ];
 
@@ -92,7 +107,20 @@ fn served(frame: &Frame<'_>) -> BTreeSet<String> {
     let listed = rounds.flat_map(crate::evidence::adapter::listed).map(|card| card.id);
     let pairs = engine::adapters(frame).unwrap_or_default();
     let asked = pairs.into_iter().flat_map(engine::names).map(String::from);
-    listed.chain(asked).collect()
+    let metered = of_cloud::served(frame).unwrap_or_default().into_keys().map(String::from);
+    listed.chain(asked).chain(metered).collect()
+}
+
+/// A comparison of adapters, now and before.
+type Compare = fn(&Frame<'_>, &Frame<'_>) -> Value;
+
+/// By the gateway's records where they were read, else by its metrics in CloudWatch.
+fn either(now: &Frame<'_>, before: &Frame<'_>, records: Compare, metrics: Compare) -> Value {
+    match records(now, before) {
+        Err(why) if now.evidence.cloud.is_some() => metrics(now, before)
+            .map_err(|other| if why.kind == MissingKind::NotConfigured { other } else { why }),
+        known => known,
+    }
 }
 
 /// Adapters served now and not before, each with the name of its version before.

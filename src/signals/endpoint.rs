@@ -6,7 +6,10 @@ use crate::{
     unit::Unit,
 };
 
-use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, gateway, standstill};
+use super::{
+    Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, cloud::metrics, gateway,
+    standstill,
+};
 
 /// Rows of this family.
 pub(super) static SIGNALS: &[Signal] = &[
@@ -15,7 +18,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         unit: Unit::Ratio,
         about: "Share of finished POST requests answered 4xx.",
         doc: "From http_requests_total, which counts responses by status class when they end \
-              (0.8.5 on). Refused requests never reach the engine's own counters.",
+              (0.8.5 on). Refused requests never reach the engine's own counters. Where the pages \
+              do not tell, Invocation4XXErrors over Invocations of AWS/SageMaker.",
         source: "metrics",
         families: &["http_requests"],
         derive: Derive::Span(|frame| status_share(frame, "4xx")),
@@ -24,7 +28,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "failed_5xx_ratio",
         unit: Unit::Ratio,
         about: "Share of finished POST requests answered 5xx.",
-        doc: "From http_requests_total, by status class.",
+        doc: "From http_requests_total, by status class; where the pages do not tell, \
+              Invocation5XXErrors over Invocations of AWS/SageMaker.",
         source: "metrics",
         families: &["http_requests"],
         derive: Derive::Span(|frame| status_share(frame, "5xx")),
@@ -212,12 +217,21 @@ fn responses(frame: &Frame<'_>, class: &str) -> Result<f64, Missing> {
 }
 
 fn of_class(frame: &Frame<'_>, class: &str) -> Result<(f64, f64), Missing> {
-    let hits = responses(frame, class)?;
+    let hits = match responses(frame, class) {
+        Err(_) if frame.evidence.cloud.is_some() => return invocations(frame, class),
+        hits => hits?,
+    };
     let mut total = 0.0;
     for class in ["2xx", "3xx", "4xx", "5xx"] {
         total += responses(frame, class)?;
     }
     Ok((hits, total))
+}
+
+/// The same as the endpoint of SageMaker counts it.
+fn invocations(frame: &Frame<'_>, class: &str) -> Result<(f64, f64), Missing> {
+    let errors = if class == "4xx" { "Invocation4XXErrors" } else { "Invocation5XXErrors" };
+    metrics::part(frame, errors, "Invocations")
 }
 
 fn status_share(frame: &Frame<'_>, class: &str) -> Value {

@@ -9,7 +9,7 @@ use crate::{
     unit::Unit,
 };
 
-use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value};
+use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, cloud::metrics};
 
 /// Seconds within which the same request counts as sent again.
 const REPEAT: f64 = 60.0;
@@ -24,7 +24,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         unit: Unit::RequestsPerSecond,
         about: "Requests that reach the gateway, refused and cancelled ones too.",
         doc: "The load that is offered, which the engine cannot see. From gateway records, over \
-              the part of the span that they cover.",
+              the part of the span that they cover; without them, from the requests that CloudWatch \
+              counts for the gateway or the endpoint.",
         source: "gateway",
         families: &[],
         derive: Derive::Span(offered),
@@ -155,6 +156,9 @@ pub(super) fn codes(frame: &Frame<'_>, codes: &[u16]) -> Value {
 }
 
 fn offered(frame: &Frame<'_>) -> Value {
+    if !is_read(frame) && frame.evidence.cloud.is_some() {
+        return metrics::offered(frame);
+    }
     let n = records(frame)?.len() as f64;
     let log = frame.evidence.gateway.as_ref().and_then(|log| log.span());
     let span = frame.view.span();

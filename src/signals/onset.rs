@@ -6,6 +6,8 @@
 //! Queue, waiting and time to first token stay out: they grow on by themselves after the onset, so
 //! a history that begins late would show a false one.
 
+mod cloud;
+
 use super::{
     Ask, Baseline, Frame, Missing, Onset, Windows, cache, clocks, endpoint, estimate::Amount,
     gateway, queue::ENGINE, standstill, traffic,
@@ -55,7 +57,8 @@ fn baseline(evidence: &Evidence, history: Span, lower: Time, changed: bool) -> B
     if changed && recorded.seconds() > 0.0 {
         return Baseline::Recorded(recorded);
     }
-    let intervals = Frame::new(evidence, history).intervals().len();
+    let whole = Frame::new(evidence, history);
+    let intervals = whole.intervals().len().max(cloud::pieces(&whole));
     if intervals >= 2 * MIN_SIDE { Baseline::Unchanged } else { Baseline::None }
 }
 
@@ -137,7 +140,7 @@ enum Track {
 fn scan(history: &Frame<'_>) -> Option<Found> {
     let parts = history.intervals();
     if parts.len() < 2 * MIN_SIDE {
-        return None;
+        return cloud::scan(history);
     }
     let drivers = tracks(history, &parts);
     let points = parts.iter().map(|part| share(endpoint::aborts(part))).collect();

@@ -6,7 +6,9 @@ use crate::{evidence::series::Point, unit::Unit};
 
 use super::{
     Derive, Estimate, Frame, Missing, MissingKind, Signal, Value,
+    cloud::metrics,
     estimate::Amount,
+    families,
     traffic::{FINISHES, SECONDS},
 };
 
@@ -189,6 +191,9 @@ const GENERATED: Amount = |frame| frame.increase("generation_tokens");
 const STEPS: Amount = |frame| frame.count("iteration_tokens");
 
 fn gauge_points(frame: &Frame<'_>, family: &str) -> Result<Vec<Point>, Missing> {
+    if frame.view.set().pages().is_empty() && frame.evidence.cloud.is_some() {
+        return sent_on(frame, family);
+    }
     let points = frame.view.gauge(frame.name(family)?);
     if frame.view.is_lifetime() {
         let why = "gauges say nothing of the time before the first page";
@@ -198,6 +203,13 @@ fn gauge_points(frame: &Frame<'_>, family: &str) -> Result<Vec<Point>, Missing> 
         return Err(Missing::no_samples("page"));
     }
     Ok(points)
+}
+
+/// A gauge of the engine as a collector sent it on to CloudWatch, under one of its own names.
+fn sent_on(frame: &Frame<'_>, family: &str) -> Result<Vec<Point>, Missing> {
+    let names = families::family(family).map(|it| it.names).unwrap_or_default();
+    let known = names.iter().find_map(|it| metrics::gauge(frame, it.name).ok());
+    known.map_or_else(|| frame.name(family).map(|_| Vec::new()), Ok)
 }
 
 fn gauge_mean(frame: &Frame<'_>, family: &str) -> Value {

@@ -2,6 +2,7 @@
 
 pub mod adapters;
 pub mod aws;
+mod cloud;
 pub mod exposition;
 mod facts;
 pub mod gateway;

@@ -9,7 +9,7 @@ use crate::evidence::{
 use crate::unit::counted;
 
 use super::{
-    adapters,
+    adapters, cloud,
     exposition::{self, PageError, Summary},
     facts, gateway, host, kernel, kube, logs, nvml,
 };
@@ -27,6 +27,7 @@ pub fn read(bundle: &Bundle) -> Evidence {
     read_kube(bundle, &mut evidence);
     read_kernel_log(bundle, &mut evidence);
     read_gateway(bundle, &mut evidence);
+    read_cloud(bundle, &mut evidence);
     let (gpus, driver) = nvml::read(bundle);
     evidence.gpus = gpus;
     evidence.events = events(&evidence);
@@ -150,6 +151,12 @@ fn read_gateway(bundle: &Bundle, evidence: &mut Evidence) {
     note(&mut evidence.sources, Some(status));
 }
 
+fn read_cloud(bundle: &Bundle, evidence: &mut Evidence) {
+    let Some((cloud, statuses)) = cloud::of_bundle(bundle) else { return };
+    evidence.cloud = Some(cloud);
+    statuses.into_iter().for_each(|status| note(&mut evidence.sources, Some(status)));
+}
+
 /// What the recording run and the loader noted, worst word per source.
 fn recorded_statuses(bundle: &Bundle) -> Vec<SourceStatus> {
     let mut kept: Vec<SourceStatus> = Vec::new();
@@ -194,6 +201,7 @@ fn events(evidence: &Evidence) -> Vec<Event> {
         events.extend(kernel::events(log, evidence.span));
     }
     events.extend(evidence.gateway.iter().flat_map(gateway::events));
+    events.extend(evidence.cloud.iter().flat_map(|it| cloud::events(it, evidence.span)));
     events.extend(nvml::events(&evidence.gpus));
     events.sort_by(|a, b| a.at.total_cmp(&b.at).then_with(|| a.text.cmp(&b.text)));
     events
