@@ -11,12 +11,13 @@ use futures_util::future::join_all;
 use super::live::{Gathered, stop_signal};
 use crate::{
     cli::At,
-    config::{HistorySettings, LiveSettings},
+    config::{HistorySettings, LiveSettings, Secret},
     evidence::{
         Span, Time,
         bundle::{self, Bundle, Redact},
     },
-    sources::{Fetched, http},
+    signals::families,
+    sources::{Fetched, http, prometheus},
 };
 
 /// A source has so many deadlines of one request for all of its requests.
@@ -61,12 +62,51 @@ pub(super) async fn ask(
 }
 
 fn sources<'a>(
-    _settings: &'a HistorySettings,
-    _live: &'a LiveSettings,
-    _reach: Span,
-    _deadline: Duration,
+    settings: &'a HistorySettings,
+    live: &'a LiveSettings,
+    reach: Span,
+    deadline: Duration,
 ) -> Vec<Asked<'a>> {
-    Vec::new()
+    let prometheus = prometheus(settings, live)
+        .map(|options| -> Asked<'a> { Box::pin(prometheus::fetch(options, reach, deadline)) });
+    [prometheus].into_iter().flatten().collect()
+}
+
+/// How Prometheus is asked, and for which metrics.
+fn prometheus(settings: &HistorySettings, live: &LiveSettings) -> Option<prometheus::Options> {
+    let own = settings.prometheus.as_ref()?;
+    let token = settings.prometheus_token.as_ref().map(Secret::reveal);
+    Some(prometheus::Options {
+        url: own.url.clone()?,
+        selector: own.selector.clone().unwrap_or_default(),
+        metrics: metrics(),
+        http: http::Options {
+            timeout: live.timeout,
+            api_key: token.map(Into::into),
+            extra_ca: live.ca.iter().cloned().collect(),
+            insecure: live.insecure,
+            headers: own.headers.clone().into_iter().collect(),
+            client_cert: own.client_cert.clone(),
+            sigv4_region: own.sigv4_region.clone(),
+            ..http::Options::default()
+        },
+    })
+}
+
+/// Every metric that a signal may read, under each name it has had.
+fn metrics() -> Vec<prometheus::Metric> {
+    let kind = |kind| match kind {
+        families::Kind::Gauge | families::Kind::Info => prometheus::Kind::Gauge,
+        families::Kind::Counter => prometheus::Kind::Counter,
+        families::Kind::Histogram | families::Kind::Summary => prometheus::Kind::Histogram,
+    };
+    let of = |family: &'static families::Family| {
+        family
+            .names
+            .iter()
+            .map(move |it| prometheus::Metric { name: it.name, kind: kind(family.kind) })
+    };
+    families::all().iter().flat_map(of).collect()
 }
 
 /// Gathers from history alone, without a look at a live server.
