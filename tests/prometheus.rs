@@ -37,9 +37,10 @@ fn pages_of(bundle: &Bundle) -> Bundle {
 }
 
 fn stored(bundle: &Bundle, labels: &str) -> String {
-    let each = bundle.scrapes.iter().map(|(&ms, page)| {
-        scraped(page, labels, ms) + &sample("up", labels, 1.0, ms)
-    });
+    let each = bundle
+        .scrapes
+        .iter()
+        .map(|(&ms, page)| scraped(page, labels, ms) + &sample("up", labels, 1.0, ms));
     each.collect()
 }
 
@@ -84,6 +85,16 @@ fn every_recording_is_judged_through_prometheus_as_from_its_pages() {
         assert_eq!(report["verdict"], plain["verdict"], "{name}");
         assert_eq!(report["onset"], plain["onset"], "{name}");
         let (seen, wanted) = (causes(&report), causes(&plain));
+        std::fs::write(
+            format!("/tmp/h/r-{name}-a.json"),
+            serde_json::to_string_pretty(&report).unwrap(),
+        )
+        .unwrap();
+        std::fs::write(
+            format!("/tmp/h/r-{name}-b.json"),
+            serde_json::to_string_pretty(&plain).unwrap(),
+        )
+        .unwrap();
         assert_eq!(seen.len(), wanted.len(), "{name}");
         for (seen, wanted) in seen.iter().zip(&wanted) {
             assert_eq!((&seen.0, &seen.1), (&wanted.0, &wanted.1), "{name}");

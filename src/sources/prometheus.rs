@@ -23,7 +23,7 @@ use answer::Trouble;
 use ask::Asker;
 use plan::Found;
 pub(super) use read::read;
-use record::{Column, Grain, Part, Record};
+use record::{Column, Grain, Named, Part, Record};
 use replicas::Replicas;
 
 /// Name of the source, and of its folder in a bundle.
@@ -177,10 +177,13 @@ fn exactly(column: &Column) -> String {
     labels.map(matcher).collect::<Vec<_>>().join(",")
 }
 
-/// Usual names of those that are stored, where they differ.
-fn names(stored: &[Column], metrics: &[Metric]) -> std::collections::BTreeMap<String, String> {
-    let pair = |it: &Column| Some((it.name().to_owned(), query::usual(it.name(), metrics)?));
-    stored.iter().filter_map(pair).collect()
+/// Usual names of those that are stored.
+fn names(stored: &[Column], metrics: &[Metric]) -> Vec<Named> {
+    let named = |it: &Column| {
+        let usual = query::usual(it.name(), metrics)?;
+        Some(Named { stored: it.name().to_owned(), usual })
+    };
+    stored.iter().filter_map(named).collect()
 }
 
 /// Most replicas that are named one by one in a query.
@@ -212,8 +215,11 @@ async fn fleet(
     let selector = query::bare(&options.selector);
     let is_gauge =
         |usual: &str| options.metrics.iter().any(|it| it.name == usual && it.kind == Kind::Gauge);
-    let (gauges, counting): (Vec<_>, Vec<_>) =
-        record.names.keys().cloned().partition(|stored| is_gauge(&record.usual(stored)));
+    let (gauges, counting): (Vec<&Named>, Vec<&Named>) =
+        record.names.iter().partition(|name| is_gauge(&name.usual));
+    let stored =
+        |names: Vec<&Named>| names.into_iter().map(|it| it.stored.clone()).collect::<Vec<_>>();
+    let (gauges, counting) = (stored(gauges), stored(counting));
     let gauges = query::series(&gauges.join("|"), selector);
     let series = 20.0 * replicas.each.len() as f64;
     asker.history(Part::Metrics, &gauges, reach, series, record).await?;

@@ -95,7 +95,8 @@ pub fn scraped(page: &[u8], labels: &str, ms: u64) -> String {
         let inner = inner.trim_start_matches('{').trim_end_matches('}');
         let comma = if inner.is_empty() || labels.is_empty() { "" } else { "," };
         let at = format!("{}.{:03}", ms / 1000, ms % 1000);
-        let _ = writeln!(text, "{}{{{inner}{comma}{labels}}} {} {at}", sample.raw_name, sample.value);
+        let _ =
+            writeln!(text, "{}{{{inner}{comma}{labels}}} {} {at}", sample.raw_name, sample.value);
     });
     text
 }

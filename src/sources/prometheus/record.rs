@@ -21,12 +21,22 @@ pub(super) struct Record {
     pub(super) grain: Grain,
     /// Seconds between two scrapes, where they could be told.
     pub(super) interval: Option<f64>,
-    /// The usual name of each stored name.
-    pub(super) names: BTreeMap<String, String>,
+    /// The usual name of each stored name. A list, as names of metrics are no names of fields, by
+    /// which secrets are told.
+    pub(super) names: Vec<Named>,
     /// Warnings of Prometheus, and what it did not answer.
     pub(super) lost: Vec<String>,
     /// The answers.
     pub(super) answers: Vec<Answered>,
+}
+
+/// A stored name of a metric.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Named {
+    /// As Prometheus has it.
+    pub(super) stored: String,
+    /// As vLLM itself has it.
+    pub(super) usual: String,
 }
 
 /// How samples were asked for.
@@ -112,6 +122,7 @@ impl Record {
 
     /// The usual name of a stored one.
     pub(super) fn usual<'a>(&'a self, stored: &'a str) -> Cow<'a, str> {
-        self.names.get(stored).map_or_else(|| exposition::canonical(stored), |it| it.into())
+        let known = self.names.iter().find(|name| name.stored == stored);
+        known.map_or_else(|| exposition::canonical(stored), |name| name.usual.as_str().into())
     }
 }
