@@ -51,8 +51,9 @@ fn stamp(ms: u64) -> String {
 /// A sweep over what Prometheus has up to a moment.
 fn sweep(url: &str, at: u64, more: &[&str]) -> Ran {
     let at = stamp(at);
-    let args = ["sweep", "--prometheus", url, "--at", &at, "--history", "20m", "--format", "json"];
-    run(args.iter().chain(more))
+    let args = ["sweep", "--prometheus", url, "--at", &at, "--format", "json"];
+    let back = ["--history", "20m"].iter().filter(|_| !more.contains(&"--history"));
+    run(args.iter().chain(back).chain(more))
 }
 
 fn causes(report: &Value) -> Vec<(String, String, f64)> {
@@ -253,25 +254,22 @@ fn what_is_collected_replays_to_the_same_bytes_and_its_queries_are_sound() {
     }
 }
 
-/// Three replicas of a healthy server, scraped at times of their own; the last is overloaded.
-fn three_replicas() -> (String, u64) {
+/// Replicas of a healthy server, scraped at times of their own; the last is overloaded.
+fn replicas(many: u64) -> (String, u64) {
     let (pages, now) = moved("healthy");
     let replica = |index: u64| {
         let labels = format!("job=\"vllm\",instance=\"10.0.0.{}:8000\"", 7 + index);
         let shifted: Vec<_> =
-            pages.iter().map(|(at, page)| (at - 700 * index, page.clone())).collect();
+            pages.iter().map(|(at, page)| (at - 300 * index, page.clone())).collect();
         filled(&shifted, &labels)
     };
-    let crowded: String = replica(2)
-        .lines()
-        .map(|line| {
-            let full = line.starts_with("vllm:num_requests_running");
-            let words: Vec<_> = line.rsplitn(3, ' ').collect();
-            let value = if full { "90" } else { words[1] };
-            format!("{} {value} {}\n", words[2], words[0])
-        })
-        .collect();
-    (replica(0) + &replica(1) + &crowded, now)
+    let crowded = |line: &str| {
+        let full = line.starts_with("vllm:num_requests_running");
+        let words: Vec<_> = line.rsplitn(3, ' ').collect();
+        format!("{} {} {}\n", words[2], if full { "90" } else { words[1] }, words[0])
+    };
+    let last: String = replica(many - 1).lines().map(crowded).collect();
+    ((0..many - 1).map(replica).chain([last]).collect(), now)
 }
 
 fn reading(report: &Value, signal: &str) -> f64 {
@@ -282,7 +280,7 @@ fn reading(report: &Value, signal: &str) -> f64 {
 
 #[test]
 fn replicas_are_added_up_and_the_overloaded_one_is_named() {
-    let (samples, now) = three_replicas();
+    let (samples, now) = replicas(3);
     let prometheus = Prometheus::with(&samples);
     let all = sweep(&prometheus.url(), now, &[]).json();
     let one = sweep(&prometheus.url(), now, &["--selector", "instance=\"10.0.0.7:8000\""]).json();
@@ -297,19 +295,37 @@ fn replicas_are_added_up_and_the_overloaded_one_is_named() {
 }
 
 #[test]
+fn a_fleet_is_summed_by_the_server_and_its_outlier_is_named() {
+    let (samples, now) = replicas(12);
+    let prometheus = Prometheus::with(&samples);
+    let url = prometheus.url();
+    let all = sweep(&url, now, &["--history", "2h"]).json();
+    let one = sweep(&url, now, &["--selector", "instance=\"10.0.0.7:8000\""]).json();
+    let told = source(&all, "prometheus")["detail"].as_str().unwrap();
+    assert!(told.contains("12 replicas, summed over the replicas in steps of 25 s"), "{told}");
+    let ratio = reading(&all, "finished_requests") / reading(&one, "finished_requests");
+    assert!((9.0..14.0).contains(&ratio), "{ratio}");
+    let ttft = |report| reading(report, "ttft_mean_seconds");
+    assert!((ttft(&all) / ttft(&one) - 1.0).abs() < 0.15, "{} {}", ttft(&all), ttft(&one));
+    assert!(all.to_string().contains(r#"(fullest: instance=\"10.0.0.18:8000\")"#));
+}
+
+#[test]
 fn history_goes_before_the_pages_of_a_live_server_and_only_its_own() {
     let (pages, _) = moved("healthy");
     let last = pages.last().unwrap().1.clone();
     let server = Server::vllm(move |stream| respond(stream, "200 OK", &last));
-    let live = |samples: &str| {
+    let live = |samples: &str, window: &str| {
         let prometheus = Prometheus::with(samples);
         let args = ["sweep", "--url", &server.url(), "--prometheus", &prometheus.url(), "--format"];
-        run(args.iter().chain(&["json", "--window", "2s", "--history", "20m"])).json()
+        run(args.iter().chain(&["json", "--window", window, "--history", "20m"])).json()
     };
-    let report = live(&filled(&pages, LABELS));
+    let report = live(&filled(&pages, LABELS), "10m");
     assert_eq!(source(&report, "prometheus")["status"], "ok", "{}", report["sources"]);
-    assert!(reading(&report, "finished_requests") >= 30.0, "the past is part of what is judged");
-    let report = live(&three_replicas().0);
+    let rows = report["readings"].as_array().unwrap();
+    let finished = rows.iter().find(|it| it["signal"] == "finished_requests").unwrap();
+    assert!(finished["baseline"].as_f64().unwrap() >= 30.0, "the past is what it compares with");
+    let report = live(&replicas(3).0, "2s");
     let told = source(&report, "prometheus");
     assert_eq!(told["status"], "partial");
     assert!(told["detail"].as_str().unwrap().contains("--selector, e.g. 'instance="), "{told}");
