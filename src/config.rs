@@ -200,6 +200,8 @@ pub struct FileConfig {
 pub struct Environment {
     /// `DIAGNOSE_API_KEY`, else `VLLM_API_KEY`.
     pub api_key: Option<Secret>,
+    /// `DIAGNOSE_PROMETHEUS_TOKEN`.
+    pub prometheus_token: Option<Secret>,
     /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
     /// `XDG_CONFIG_HOME`, else `~/.config`.
@@ -222,6 +224,7 @@ impl Environment {
         let home = || var("HOME").map(|home| PathBuf::from(home).join(".config"));
         Self {
             api_key: var("DIAGNOSE_API_KEY").or_else(|| var("VLLM_API_KEY")).map(Secret),
+            prometheus_token: var("DIAGNOSE_PROMETHEUS_TOKEN").map(Secret),
             no_color: var("NO_COLOR").is_some(),
             config_home: var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home),
             columns: var("COLUMNS").and_then(|text| text.parse().ok()).or_else(terminal_columns),
@@ -260,7 +263,11 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         forget_history(&mut file);
     }
     let live = live_settings(&args.live, path.as_deref(), &file, env)?;
-    let history = history::history(&args.history, args.replay.at, &file, &live.sources)?;
+    let history = history::history(
+        &args.history,
+        args.replay.at,
+        &given(path.as_deref(), &file, env, &live),
+    )?;
     if args.replay.replay.is_empty() && !history.is_asked() {
         needs_history(&args.replay)?;
     }
@@ -288,6 +295,16 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
     })
 }
 
+/// What settles the sources of history beside the flags.
+fn given<'a>(
+    path: Option<&'a Path>,
+    file: &'a FileConfig,
+    env: &'a Environment,
+    live: &'a LiveSettings,
+) -> history::Given<'a> {
+    history::Given { path, file, env, sources: &live.sources }
+}
+
 /// A recording holds its own history.
 fn forget_history(file: &mut FileConfig) {
     (file.prometheus, file.aws) = (PrometheusSettings::default(), AwsSettings::default());
@@ -313,7 +330,7 @@ pub fn live(
 ) -> anyhow::Result<(LiveSettings, HistorySettings, Option<Duration>)> {
     let Given { path, file, .. } = layers::read(config, env)?;
     let live = live_settings(args, path.as_deref(), &file, env)?;
-    let history = history::history(history, None, &file, &live.sources)?;
+    let history = history::history(history, None, &given(path.as_deref(), &file, env, &live))?;
     Ok((live, history, file.window))
 }
 

@@ -11,12 +11,13 @@ use futures_util::future::join_all;
 use super::live::{Gathered, stop_signal};
 use crate::{
     cli::{At, Source},
-    config::{AwsSettings, HistorySettings, LiveSettings},
+    config::{AwsSettings, HistorySettings, LiveSettings, Secret},
     evidence::{
         Span, Time,
         bundle::{self, Bundle, Redact},
     },
-    sources::{Fetched, aws, http},
+    signals::families,
+    sources::{Fetched, aws, http, prometheus},
 };
 
 /// A source has so many deadlines of one request for all of its requests.
@@ -67,6 +68,9 @@ fn sources<'a>(
     deadline: Duration,
 ) -> Vec<Asked<'a>> {
     let mut asked: Vec<Asked<'a>> = Vec::new();
+    if let Some(options) = prometheus(settings, live) {
+        asked.push(Box::pin(prometheus::fetch(options, reach, deadline)));
+    }
     if let Some(options) = settings.aws.as_ref().and_then(|it| cloud(it, live, reach, deadline)) {
         asked.push(Box::pin(aws::fetch(options)));
     }
@@ -110,6 +114,43 @@ fn cloud(
         timeout: live.timeout,
         deadline,
     })
+}
+
+/// How Prometheus is asked, and for which metrics.
+fn prometheus(settings: &HistorySettings, live: &LiveSettings) -> Option<prometheus::Options> {
+    let own = settings.prometheus.as_ref()?;
+    let token = settings.prometheus_token.as_ref().map(Secret::reveal);
+    Some(prometheus::Options {
+        url: own.url.clone()?,
+        selector: own.selector.clone().unwrap_or_default(),
+        metrics: metrics(),
+        http: http::Options {
+            timeout: live.timeout,
+            api_key: token.map(Into::into),
+            extra_ca: live.ca.iter().cloned().collect(),
+            insecure: live.insecure,
+            headers: own.headers.clone().into_iter().collect(),
+            client_cert: own.client_cert.clone(),
+            sigv4_region: own.sigv4_region.clone(),
+            ..http::Options::default()
+        },
+    })
+}
+
+/// Every metric that a signal may read, under each name it has had.
+fn metrics() -> Vec<prometheus::Metric> {
+    let kind = |kind| match kind {
+        families::Kind::Gauge | families::Kind::Info => prometheus::Kind::Gauge,
+        families::Kind::Counter => prometheus::Kind::Counter,
+        families::Kind::Histogram | families::Kind::Summary => prometheus::Kind::Histogram,
+    };
+    let of = |family: &'static families::Family| {
+        family
+            .names
+            .iter()
+            .map(move |it| prometheus::Metric { name: it.name, kind: kind(family.kind) })
+    };
+    families::all().iter().flat_map(of).collect()
 }
 
 /// Gathers from history alone, without a look at a live server.

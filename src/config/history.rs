@@ -1,12 +1,16 @@
 //! Sources that keep history: what flags and the settings file say of them together.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::bail;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::FileConfig;
+use super::{Environment, FileConfig, Secret, beside};
 use crate::cli::{At, HistoryArgs, Source};
 
 /// How far back sources are asked, unless set otherwise.
@@ -21,6 +25,8 @@ pub struct HistorySettings {
     pub back: Duration,
     /// Prometheus, where one is given.
     pub prometheus: Option<PrometheusSettings>,
+    /// Bearer token for it.
+    pub prometheus_token: Option<Secret>,
     /// AWS, where anything of it is asked for.
     pub aws: Option<AwsSettings>,
     /// MLflow, where one is given.
@@ -84,17 +90,30 @@ impl HistorySettings {
     }
 }
 
+/// What settles the sources beside the flags.
+pub(super) struct Given<'a> {
+    /// The settings file.
+    pub(super) path: Option<&'a Path>,
+    /// What stands in it.
+    pub(super) file: &'a FileConfig,
+    /// The environment.
+    pub(super) env: &'a Environment,
+    /// The sources in use.
+    pub(super) sources: &'a [Source],
+}
+
 /// Flags win over the file.
 pub(super) fn history(
     args: &HistoryArgs,
     at: Option<At>,
-    file: &FileConfig,
-    sources: &[Source],
+    given: &Given<'_>,
 ) -> anyhow::Result<HistorySettings> {
+    let &Given { path, file, env, sources } = given;
     let settings = HistorySettings {
         at,
         back: args.history.or(file.history).unwrap_or(BACK),
-        prometheus: prometheus(args, file).filter(|_| sources.contains(&Source::Prometheus)),
+        prometheus: prometheus(args, path, file).filter(|_| sources.contains(&Source::Prometheus)),
+        prometheus_token: env.prometheus_token.clone(),
         aws: aws(args, file),
         mlflow: mlflow(args, file).filter(|_| sources.contains(&Source::Mlflow)),
     };
@@ -102,8 +121,13 @@ pub(super) fn history(
     Ok(settings)
 }
 
-fn prometheus(args: &HistoryArgs, file: &FileConfig) -> Option<PrometheusSettings> {
+fn prometheus(
+    args: &HistoryArgs,
+    path: Option<&Path>,
+    file: &FileConfig,
+) -> Option<PrometheusSettings> {
     let mut settings = file.prometheus.clone();
+    settings.client_cert = beside(path, settings.client_cert.as_slice()).pop();
     settings.url = args.prometheus.clone().or(settings.url);
     settings.selector = args.selector.clone().or(settings.selector);
     settings.url.is_some().then_some(settings)
@@ -146,7 +170,9 @@ mod tests {
 
     fn read(args: &HistoryArgs, toml: &str) -> anyhow::Result<HistorySettings> {
         let all: Vec<Source> = clap::ValueEnum::value_variants().to_vec();
-        history(args, None, &toml::from_str(toml).unwrap(), &all)
+        let file = toml::from_str(toml).unwrap();
+        let env = Environment::default();
+        history(args, None, &Given { path: None, file: &file, env: &env, sources: &all })
     }
 
     #[test]

@@ -25,11 +25,12 @@ pub(super) const PROFILE: &str = "DIAGNOSE_PROFILE";
 
 /// Variables of this program that are no keys of the file: secrets, the profile, and where its own
 /// tests find programs.
-pub(super) const OTHERS: [&str; 5] = [
+pub(super) const OTHERS: [&str; 6] = [
     "DIAGNOSE_API_KEY",
     "DIAGNOSE_MLFLOW_TOKEN",
     PROFILE,
     "DIAGNOSE_PROMETHEUS_TOKEN",
+    "DIAGNOSE_RECEIVE_TOKEN",
     "DIAGNOSE_TEST_TOOLS",
 ];
 

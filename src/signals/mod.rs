@@ -235,6 +235,8 @@ pub fn find(name: &str) -> Option<&'static Signal> {
     registry().find(|signal| signal.name == name)
 }
 
+pub use queue::fullest;
+
 /// Reads every signal of the registry.
 pub fn read_all(evidence: &Evidence, windows: &Windows) -> Readings {
     let now = Frame { windows: Some(windows), ..Frame::new(evidence, windows.now) };

@@ -10,9 +10,9 @@ mod cloud;
 
 use super::{
     Ask, Baseline, Frame, Missing, Onset, Windows, cache, clocks, endpoint, estimate::Amount,
-    gateway, queue::ENGINE, standstill, traffic,
+    gateway, standstill, traffic,
 };
-use crate::evidence::{Event, EventKind, Evidence, Series, SeriesSet, Span, Time};
+use crate::evidence::{Event, EventKind, Evidence, Series, SeriesSet, Span, Time, series::Engine};
 
 /// Evidence that a split needs, in nats. Tried on recordings: no false onset in healthy ones.
 const THRESHOLD_NATS: f64 = 5.0;
@@ -242,9 +242,9 @@ fn long_prompts(part: &Frame<'_>, long: f64) -> Option<(f64, f64)> {
 }
 
 /// The engine that generated most since the process began, where there are several.
-fn busiest_engine<'a>(last: &Frame<'a>) -> Option<&'a str> {
+fn busiest_engine<'a>(last: &Frame<'a>) -> Option<Engine<'a>> {
     let name = last.name("generation_tokens").ok()?;
-    let engine = |series: &'a Series| Some((series.label(ENGINE)?, series.points.last()?.value));
+    let engine = |series: &'a Series| Some((series.engine(), series.points.last()?.value));
     let set: &'a SeriesSet = last.view.set();
     let mut engines: Vec<_> = set.named(name).filter_map(engine).collect();
     engines.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -252,9 +252,9 @@ fn busiest_engine<'a>(last: &Frame<'a>) -> Option<&'a str> {
 }
 
 /// Share of the generated tokens that come from one engine.
-fn busiest_share(part: &Frame<'_>, engine: &str) -> Option<(f64, f64)> {
+fn busiest_share(part: &Frame<'_>, engine: Engine<'_>) -> Option<(f64, f64)> {
     let name = part.name("generation_tokens").ok()?;
-    let of_engine = |series: &Series| series.label(ENGINE) == Some(engine);
+    let of_engine = |series: &Series| series.engine() == engine;
     let (own, all) = (part.view.increase_where(name, of_engine)?, part.view.increase(name)?);
     (own > 0.0).then(|| ((own / all).ln(), 1.0))
 }

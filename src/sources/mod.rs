@@ -14,6 +14,7 @@ pub mod local;
 pub mod log_patterns;
 pub mod logs;
 pub mod nvml;
+pub mod prometheus;
 mod read;
 pub mod vllm;
 

@@ -19,7 +19,12 @@ pub(crate) fn events(cloud: &Cloud, span: Span) -> Vec<Event> {
 }
 
 fn event(at: Time, kind: EventKind, text: String) -> Event {
-    Event { at, not_before: at, kind, text }
+    let source = match kind {
+        EventKind::Alarm => "cloudwatch",
+        EventKind::Scaling => "autoscaling",
+        _ => "sagemaker",
+    };
+    Event { at, not_before: at, kind, text, source }
 }
 
 fn changed(alarm: &Alarm) -> Vec<Event> {
