@@ -15,7 +15,9 @@ use anyhow::{Context, bail};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use history::{AwsSettings, HistorySettings, MlflowSettings, PrometheusSettings};
+pub use history::{
+    AwsSettings, HistorySettings, MlflowLogin, MlflowSettings, PrometheusSettings,
+};
 
 use crate::{
     cli::{
@@ -180,6 +182,8 @@ pub struct FileConfig {
 pub struct Environment {
     /// `DIAGNOSE_API_KEY`, else `VLLM_API_KEY`.
     pub api_key: Option<Secret>,
+    /// `DIAGNOSE_MLFLOW_TOKEN`, else what MLflow's own programs read.
+    pub mlflow: MlflowLogin,
     /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
     /// `XDG_CONFIG_HOME`, else `~/.config`.
@@ -198,6 +202,13 @@ impl Environment {
         let home = || var("HOME").map(|home| PathBuf::from(home).join(".config"));
         Self {
             api_key: var("DIAGNOSE_API_KEY").or_else(|| var("VLLM_API_KEY")).map(Secret),
+            mlflow: MlflowLogin {
+                token: var("DIAGNOSE_MLFLOW_TOKEN")
+                    .or_else(|| var("MLFLOW_TRACKING_TOKEN"))
+                    .map(Secret),
+                user: var("MLFLOW_TRACKING_USERNAME"),
+                password: var("MLFLOW_TRACKING_PASSWORD").map(Secret),
+            },
             no_color: var("NO_COLOR").is_some(),
             config_home: var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home),
             columns: var("COLUMNS").and_then(|text| text.parse().ok()).or_else(terminal_columns),
@@ -229,7 +240,7 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         forget_history(&mut file);
     }
     let live = live_settings(&args.live, path.as_deref(), &file, env)?;
-    let history = history::history(&args.history, args.replay.at, &file, &live.sources)?;
+    let history = history::history(&args.history, args.replay.at, &file, &live.sources, env)?;
     if args.replay.replay.is_empty() && !history.is_asked() {
         needs_history(&args.replay)?;
     }
@@ -281,7 +292,7 @@ pub fn live(
     let (path, file) = read_file(config, env)?;
     let window = file.window.as_deref().map(|text| duration("window", text)).transpose()?;
     let live = live_settings(args, path.as_deref(), &file, env)?;
-    let history = history::history(history, None, &file, &live.sources)?;
+    let history = history::history(history, None, &file, &live.sources, env)?;
     Ok((live, history, window))
 }
 

@@ -11,12 +11,12 @@ use futures_util::future::join_all;
 use super::live::{Gathered, stop_signal};
 use crate::{
     cli::At,
-    config::{HistorySettings, LiveSettings},
+    config::{HistorySettings, LiveSettings, MlflowSettings},
     evidence::{
         Span, Time,
         bundle::{self, Bundle, Redact},
     },
-    sources::{Fetched, http},
+    sources::{Fetched, http, mlflow},
 };
 
 /// A source has so many deadlines of one request for all of its requests.
@@ -61,12 +61,38 @@ pub(super) async fn ask(
 }
 
 fn sources<'a>(
-    _settings: &'a HistorySettings,
-    _live: &'a LiveSettings,
-    _reach: Span,
-    _deadline: Duration,
+    settings: &'a HistorySettings,
+    live: &'a LiveSettings,
+    reach: Span,
+    deadline: Duration,
 ) -> Vec<Asked<'a>> {
-    Vec::new()
+    let mut asked: Vec<Asked<'a>> = Vec::new();
+    asked.extend(settings.mlflow.as_ref().map(|it| traces(it, live, reach, deadline)));
+    asked
+}
+
+fn traces<'a>(
+    settings: &'a MlflowSettings,
+    live: &'a LiveSettings,
+    reach: Span,
+    deadline: Duration,
+) -> Asked<'a> {
+    let login = &settings.login;
+    let basic = login.user.clone().zip(login.password.as_ref().map(|it| it.reveal().to_owned()));
+    Box::pin(mlflow::fetch(mlflow::Options {
+        url: settings.url.clone().unwrap_or_default(),
+        experiments: settings.experiments.clone(),
+        basic,
+        http: http::Options {
+            timeout: live.timeout,
+            max_body: live.max_body as usize,
+            api_key: login.token.as_ref().map(|it| it.reveal().to_owned()),
+            extra_ca: live.ca.iter().cloned().collect(),
+            insecure: live.insecure,
+        },
+        reach,
+        deadline,
+    }))
 }
 
 /// Gathers from history alone, without a look at a live server.

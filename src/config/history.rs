@@ -6,7 +6,7 @@ use anyhow::bail;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{FileConfig, duration};
+use super::{Environment, FileConfig, Secret, duration};
 use crate::cli::{At, HistoryArgs, Source};
 
 /// How far back sources are asked, unless set otherwise.
@@ -75,6 +75,20 @@ pub struct MlflowSettings {
     pub url: Option<String>,
     /// Experiments, by name or id; empty for all.
     pub experiments: Vec<String>,
+    /// What the environment says of it.
+    #[serde(skip)]
+    pub login: MlflowLogin,
+}
+
+/// Who asks MLflow: a token, else user and password.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MlflowLogin {
+    /// Bearer token.
+    pub token: Option<Secret>,
+    /// User.
+    pub user: Option<String>,
+    /// Their password.
+    pub password: Option<Secret>,
 }
 
 impl HistorySettings {
@@ -90,6 +104,7 @@ pub(super) fn history(
     at: Option<At>,
     file: &FileConfig,
     sources: &[Source],
+    env: &Environment,
 ) -> anyhow::Result<HistorySettings> {
     let back = file.history.as_deref().map(|text| duration("history", text)).transpose()?;
     let settings = HistorySettings {
@@ -97,7 +112,7 @@ pub(super) fn history(
         back: args.history.or(back).unwrap_or(BACK),
         prometheus: prometheus(args, file).filter(|_| sources.contains(&Source::Prometheus)),
         aws: aws(args, file),
-        mlflow: mlflow(args, file).filter(|_| sources.contains(&Source::Mlflow)),
+        mlflow: mlflow(args, file, env).filter(|_| sources.contains(&Source::Mlflow)),
     };
     without_effect(args, &settings)?;
     Ok(settings)
@@ -118,8 +133,9 @@ fn aws(args: &HistoryArgs, file: &FileConfig) -> Option<AwsSettings> {
     settings.cloudwatch.then_some(settings)
 }
 
-fn mlflow(args: &HistoryArgs, file: &FileConfig) -> Option<MlflowSettings> {
+fn mlflow(args: &HistoryArgs, file: &FileConfig, env: &Environment) -> Option<MlflowSettings> {
     let mut settings = file.mlflow.clone();
+    settings.login = env.mlflow.clone();
     settings.url = args.mlflow.clone().or(settings.url);
     if !args.experiment.is_empty() {
         settings.experiments = args.experiment.clone();
@@ -147,7 +163,7 @@ mod tests {
 
     fn read(args: &HistoryArgs, toml: &str) -> anyhow::Result<HistorySettings> {
         let all: Vec<Source> = clap::ValueEnum::value_variants().to_vec();
-        history(args, None, &toml::from_str(toml).unwrap(), &all)
+        history(args, None, &toml::from_str(toml).unwrap(), &all, &Environment::default())
     }
 
     #[test]

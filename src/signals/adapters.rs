@@ -15,8 +15,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "adapter_slowdown_factor",
         unit: Unit::Factor,
         about: "P95 latency of the slowest adapter over its own baseline.",
-        doc: "P95 of the time to the end of the answer, from gateway records by adapter, now over \
-              before; at least 30 requests on each side.",
+        doc: "P95 of the time to the end of the answer, else of generation, from gateway records or \
+              traces by adapter, now over before; at least 30 requests on each side.",
         source: "gateway",
         families: &[],
         derive: Derive::Pair(of_gateway::slowdown),
@@ -37,7 +37,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         about: "Adapters that are served in another version than before.",
         doc: "By the names that /v1/models and lora_requests_info show, whose version is their \
               ending (`_v3`, `-v3`, `@3`, `:v3`): served now and not in the baseline, with another \
-              version of the same name there or on disk.",
+              version of the same name there or on disk. Where requests tell `adapter_version`, \
+              also adapters that kept their name and were replaced.",
         source: "adapters",
         families: &["lora_requests_info"],
         derive: Derive::Pair(version_changes),
@@ -76,10 +77,12 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "adapter_oom_ratio",
         unit: Unit::Ratio,
         about: "Share of failed allocations that fell to one adapter.",
-        doc: "From trace spans that ended so, by adapter. No source of this version gives it.",
+        doc: "Of the requests whose `finish_reason` tells that memory ran out (`oom`), those of the \
+              adapter that has most. From gateway records, else from traces; missing where only \
+              one adapter is asked for.",
         source: "mlflow",
         families: &[],
-        derive: Derive::Span(|_| not_read("traces")),
+        derive: Derive::Span(of_gateway::out_of_memory),
     },
 ];
 
@@ -111,7 +114,14 @@ fn updates(now: &Frame<'_>, before: &Frame<'_>) -> Result<Vec<(String, String)>,
 }
 
 fn version_changes(now: &Frame<'_>, before: &Frame<'_>) -> Value {
-    Ok(Estimate::exact(updates(now, before)?.len() as f64, None))
+    let named = updates(now, before).map(|updates| updates.len() as f64);
+    let told = of_gateway::version_changes(now, before).map(|count| count.point);
+    let count = match (named, told) {
+        (Ok(named), Ok(told)) => named.max(told),
+        (Ok(count), Err(_)) | (Err(_), Ok(count)) => count,
+        (Err(missing), Err(_)) => return Err(missing),
+    };
+    Ok(Estimate::exact(count, None))
 }
 
 fn rank_factor(now: &Frame<'_>, before: &Frame<'_>) -> Value {

@@ -2,7 +2,7 @@
 
 use crate::unit::Unit;
 
-use super::{Derive, Signal, host::not_read};
+use super::{Derive, Signal, gateway, host::not_read};
 
 /// Rows of this family.
 pub(super) static SIGNALS: &[Signal] = &[
@@ -29,11 +29,11 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "gateway_prefix_hit_ratio",
         unit: Unit::Ratio,
         about: "Share of requests that the gateway counted as prefix-cache hits.",
-        doc: "The gateway's PrefixCacheHit metric, averaged: it counts requests, the engine \
-              counts tokens. No source of this version gives it.",
+        doc: "Share of recorded requests that are marked `prefix_cache_hit`: from gateway records, \
+              else from traces.",
         source: "cloudwatch",
         families: &[],
-        derive: Derive::Span(|_| not_read("CloudWatch")),
+        derive: Derive::Span(gateway::prefix_hits),
     },
     Signal {
         name: "insufficient_capacity_events_count",

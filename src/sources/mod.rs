@@ -11,6 +11,7 @@ pub mod kube;
 pub mod local;
 pub mod log_patterns;
 pub mod logs;
+pub mod mlflow;
 pub mod nvml;
 mod read;
 pub mod vllm;

@@ -11,7 +11,7 @@ use crate::unit::counted;
 use super::{
     adapters,
     exposition::{self, PageError, Summary},
-    facts, gateway, host, kernel, kube, logs, nvml,
+    facts, gateway, host, kernel, kube, logs, mlflow, nvml,
 };
 
 /// Reads a bundle's raw bodies into evidence. Whatever cannot be read becomes a source status.
@@ -27,6 +27,7 @@ pub fn read(bundle: &Bundle) -> Evidence {
     read_kube(bundle, &mut evidence);
     read_kernel_log(bundle, &mut evidence);
     read_gateway(bundle, &mut evidence);
+    read_traces(bundle, &mut evidence);
     let (gpus, driver) = nvml::read(bundle);
     evidence.gpus = gpus;
     evidence.events = events(&evidence);
@@ -150,6 +151,12 @@ fn read_gateway(bundle: &Bundle, evidence: &mut Evidence) {
     note(&mut evidence.sources, Some(status));
 }
 
+fn read_traces(bundle: &Bundle, evidence: &mut Evidence) {
+    let Some((log, status)) = mlflow::of_bundle(bundle) else { return };
+    evidence.traces = Some(log);
+    note(&mut evidence.sources, Some(status));
+}
+
 /// What the recording run and the loader noted, worst word per source.
 fn recorded_statuses(bundle: &Bundle) -> Vec<SourceStatus> {
     let mut kept: Vec<SourceStatus> = Vec::new();
@@ -193,7 +200,11 @@ fn events(evidence: &Evidence) -> Vec<Event> {
     if let Some(log) = &evidence.kernel {
         events.extend(kernel::events(log, evidence.span));
     }
-    events.extend(evidence.gateway.iter().flat_map(gateway::events));
+    let told = gateway::events(evidence.gateway.as_ref(), evidence.traces.as_ref());
+    // The server's own word on its version counts where it was asked before and after.
+    let seen = events.iter().any(|event| event.kind == EventKind::VersionChanged);
+    let news = |event: &Event| !seen || event.kind != EventKind::VersionChanged;
+    events.extend(told.into_iter().filter(news));
     events.extend(nvml::events(&evidence.gpus));
     events.sort_by(|a, b| a.at.total_cmp(&b.at).then_with(|| a.text.cmp(&b.text)));
     events
