@@ -49,6 +49,16 @@ pub(super) static SIGNALS: &[Signal] = &[
         derive: Derive::Pair(versions::backend_ttft),
     },
     Signal {
+        name: "recorded_queue_p95_seconds",
+        unit: Unit::Seconds,
+        about: "95th percentile of the wait in the queue that recorded requests tell.",
+        doc: "From `queue_wait_ms` of gateway records, else of traces; at least 30 requests. It tells \
+              single requests, where the server's own histogram knows buckets.",
+        source: "mlflow",
+        families: &[],
+        derive: Derive::Span(versions::queue),
+    },
+    Signal {
         name: "session_prompt_growth_ratio",
         unit: Unit::Ratio,
         about: "By how much more prompts grow within a conversation than before, over the mean prompt.",

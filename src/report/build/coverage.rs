@@ -51,7 +51,11 @@ const SOURCES: &[(&str, &str, &str)] = &[
         "CPU, memory and files of the machine",
         "it was not read; run the tool on the machine of the server",
     ),
-    ("mlflow", "adapters and releases in traces", NOT_YET),
+    (
+        "mlflow",
+        "adapters, prompt versions and releases in traces",
+        "no traces were read; name the tracking server with --mlflow URL",
+    ),
     ("sagemaker", "instances and their events", NOT_YET),
     ("autoscaling", "the scaling policy", NOT_YET),
     ("cloudwatch", "the gateway's own metrics", NOT_YET),

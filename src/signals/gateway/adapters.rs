@@ -146,7 +146,7 @@ fn p95_change(now: &Requests<'_>, before: &Requests<'_>) -> Value {
 }
 
 /// The 95th percentile, between the order statistics two standard errors around it.
-fn p95(mut values: Vec<f64>) -> Estimate {
+pub(super) fn p95(mut values: Vec<f64>) -> Estimate {
     values.sort_by(f64::total_cmp);
     let n = values.len() as f64;
     let error = 2.0 * (0.95 * 0.05 / n).sqrt();

@@ -7,7 +7,7 @@ use crate::{
 
 use super::{
     ENOUGH,
-    adapters::{mean, over},
+    adapters::{mean, over, p95},
     lacking, telling,
 };
 
@@ -59,6 +59,13 @@ pub(in crate::signals) fn backend_ttft(now: &Frame<'_>, before: &Frame<'_>) -> V
     means(now, before, &BACKEND, TTFT)
 }
 
+/// 95th percentile of the wait in the queue, seconds.
+pub(in crate::signals) fn queue(frame: &Frame<'_>) -> Value {
+    let what = "wait in the queue";
+    let records = telling(frame, what, |record| record.queue_wait_ms.is_some())?;
+    Ok(p95(enough(records.iter().filter_map(|record| Some(record.queue_wait_ms? / 1e3)))?))
+}
+
 /// Mean chunks that retrieval puts into a prompt, now over before.
 pub(in crate::signals) fn chunks(now: &Frame<'_>, before: &Frame<'_>) -> Value {
     let of = |frame| -> Value {
@@ -104,6 +111,6 @@ fn enough(values: impl Iterator<Item = f64>) -> Result<Vec<f64>, Missing> {
         return Ok(values);
     }
     let n = values.len();
-    let why = format!("{n} requests of a version that tell it are too few; {ENOUGH} are needed");
+    let why = format!("{n} requests that tell it are too few; {ENOUGH} are needed");
     Err(Missing::new(MissingKind::TooFew, why))
 }
