@@ -15,9 +15,7 @@ use anyhow::{Context, bail};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use history::{
-    AwsSettings, HistorySettings, MlflowLogin, MlflowSettings, PrometheusSettings,
-};
+pub use history::{AwsSettings, HistorySettings, MlflowLogin, MlflowSettings, PrometheusSettings};
 
 use crate::{
     cli::{

@@ -370,9 +370,10 @@ fn prompts_that_grow_with_each_turn_are_told_from_longer_ones() {
 
 #[test]
 fn callers_that_cancel_at_the_gateway_are_a_symptom() {
-    let lines = records("healthy", |number, later| {
-        json!({"status": 200, "cancelled": later && number % 3 == 0})
-    });
+    let lines = records(
+        "healthy",
+        |number, later| json!({"status": 200, "cancelled": later && number % 3 == 0}),
+    );
     let report = sweep("healthy", &lines).json();
     let symptoms = report["symptoms"].to_string();
     assert!(symptoms.contains("clients-cancel"), "{symptoms}");

@@ -259,7 +259,8 @@ fn credentials_are_sent_and_shown_nowhere() {
     };
     let bearer = with(&[("DIAGNOSE_MLFLOW_TOKEN", "hunter2-hunter2")]);
     assert!(bearer.contains("authorization: bearer hunter2-hunter2"), "{bearer}");
-    let login = [("MLFLOW_TRACKING_USERNAME", "me"), ("MLFLOW_TRACKING_PASSWORD", "hunter2-hunter2")];
+    let login =
+        [("MLFLOW_TRACKING_USERNAME", "me"), ("MLFLOW_TRACKING_PASSWORD", "hunter2-hunter2")];
     let basic = with(&login);
     assert!(basic.contains("authorization: basic"), "{basic}");
 }

@@ -254,9 +254,10 @@ mod tests {
         leave_out(&mut bundle, &[Source::Metrics]);
         assert!(bundle.log.is_none() && bundle.scrapes.len() == 1);
         let said: Vec<_> = bundle.notes.iter().map(|note| note.id.as_str()).collect();
-        assert_eq!(said, [
-            "probes", "log", "kube", "kernel", "gateway", "host", "nvml", "prometheus", "mlflow"
-        ]);
+        assert_eq!(
+            said,
+            ["probes", "log", "kube", "kernel", "gateway", "host", "nvml", "prometheus", "mlflow"]
+        );
         assert!(bundle.meta.sources.is_empty(), "how it failed is no answer to what was asked");
     }
 

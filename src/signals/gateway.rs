@@ -142,7 +142,8 @@ fn neither(frame: &Frame<'_>) -> Missing {
             if records.kind != MissingKind::NotConfigured {
                 return records;
             }
-            let why = "neither gateway records (--gateway FILE) nor traces (--mlflow URL) were read";
+            let why =
+                "neither gateway records (--gateway FILE) nor traces (--mlflow URL) were read";
             Missing::new(MissingKind::NotConfigured, why)
         }
     }

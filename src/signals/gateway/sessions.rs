@@ -44,7 +44,8 @@ fn steps(frame: &Frame<'_>) -> Result<Steps, Missing> {
     }
     if added.len() < ENOUGH {
         let n = added.len();
-        let why = format!("{n} requests that go on with a session are too few; {ENOUGH} are needed");
+        let why =
+            format!("{n} requests that go on with a session are too few; {ENOUGH} are needed");
         return Err(Missing::new(MissingKind::TooFew, why));
     }
     let n = added.len() as f64;

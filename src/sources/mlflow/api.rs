@@ -54,7 +54,10 @@ pub(super) struct Api<'a> {
 }
 
 /// The experiments of these names or ids; without any, all that are active.
-pub(super) async fn experiments(client: &Client, wanted: &[String]) -> Result<Experiments, Refusal> {
+pub(super) async fn experiments(
+    client: &Client,
+    wanted: &[String],
+) -> Result<Experiments, Refusal> {
     let mut found = Experiments { known: Vec::new(), unknown: Vec::new(), more: false };
     if wanted.is_empty() {
         let ask = json!({"max_results": EXPERIMENTS, "view_type": "ACTIVE_ONLY"});
@@ -73,10 +76,7 @@ pub(super) async fn experiments(client: &Client, wanted: &[String]) -> Result<Ex
     Ok(found)
 }
 
-async fn one_experiment(
-    client: &Client,
-    name: &str,
-) -> Result<Option<(String, String)>, Refusal> {
+async fn one_experiment(client: &Client, name: &str) -> Result<Option<(String, String)>, Refusal> {
     let is_id = name.bytes().all(|byte| byte.is_ascii_digit());
     let by = [("get-by-name", "experiment_name", true), ("get", "experiment_id", is_id)];
     for (call, key, _) in by.into_iter().filter(|(.., asked)| *asked) {
@@ -169,9 +169,7 @@ impl<'a> Api<'a> {
     }
 
     async fn page_of_3(&self, filter: &str, token: &str) -> Result<Value, Refusal> {
-        let place = |id: &String| {
-            json!({"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": id}})
-        };
+        let place = |id: &String| json!({"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": id}});
         let mut ask = json!({
             "locations": self.experiments.iter().map(place).collect::<Vec<_>>(),
             "filter": filter,

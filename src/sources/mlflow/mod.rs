@@ -94,11 +94,7 @@ fn with_login(url: &str, basic: Option<&(String, String)>) -> String {
     }
 }
 
-async fn gather(
-    client: &Client,
-    options: &Options,
-    kept: &RefCell<Kept>,
-) -> Result<(), Refusal> {
+async fn gather(client: &Client, options: &Options, kept: &RefCell<Kept>) -> Result<(), Refusal> {
     let found = api::experiments(client, &options.experiments).await?;
     {
         let mut kept = kept.borrow_mut();

@@ -154,14 +154,14 @@ mod tests {
             "ttft_ms": "100.25", "prefix_cache_hit": "true", "mlflow.spanInputs": "\"a prompt\""});
         [
             json!({"name": SPAN, "start_time_unix_nano": start, "end_time_unix_nano": end,
-                "attributes": [
-                    {"key": "request_id", "value": {"string_value": "r4"}},
-                    {"key": "prompt_version", "value": {"string_value": "\"2\""}},
-                    {"key": "input_tokens", "value": {"int_value": "104"}},
-                    {"key": "ttft_ms", "value": {"double_value": 100.25}},
-                    {"key": "prefix_cache_hit", "value": {"bool_value": true}},
-                    {"key": "mlflow.spanInputs", "value": {"string_value": "a prompt"}},
-                ]}),
+            "attributes": [
+                {"key": "request_id", "value": {"string_value": "r4"}},
+                {"key": "prompt_version", "value": {"string_value": "\"2\""}},
+                {"key": "input_tokens", "value": {"int_value": "104"}},
+                {"key": "ttft_ms", "value": {"double_value": 100.25}},
+                {"key": "prefix_cache_hit", "value": {"bool_value": true}},
+                {"key": "mlflow.spanInputs", "value": {"string_value": "a prompt"}},
+            ]}),
             json!({"name": SPAN, "start_time_unix_nano": start, "end_time_unix_nano": end,
                 "attributes": packed}),
             json!({"name": SPAN, "start_time": start, "end_time": end, "attributes": packed}),
@@ -184,7 +184,8 @@ mod tests {
     fn a_span_that_was_opened_after_the_fact_tells_no_duration() {
         let mut log = GatewayLog::default();
         let at = 1_795_336_199.0;
-        let open = |ms: u32| json!({"t": at, "duration_ms": ms, "ttft_ms": 50, "generation_ms": 300});
+        let open =
+            |ms: u32| json!({"t": at, "duration_ms": ms, "ttft_ms": 50, "generation_ms": 300});
         read(&mut log, &json!([open(2), open(400)]));
         let totals: Vec<_> = log.records.iter().map(|record| record.total_ms).collect();
         assert_eq!(totals, [None, Some(400.0)]);
