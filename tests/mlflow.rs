@@ -22,7 +22,7 @@ use std::{
 
 use cli::{Ran, diagnose, finish};
 use serde_json::{Value, json};
-use support::{Server, respond, respond_with};
+use support::{Server, respond};
 
 /// A tracking server with all of its processes.
 struct Mlflow {
@@ -171,7 +171,7 @@ fn a_real_server_tells_of_a_new_prompt_version() {
 }
 
 /// What a server of MLflow 2 answers: searches find `found` traces each.
-fn second(path: &str, found: usize, stream: &mut TcpStream) {
+fn second(path: &str, found: usize, start: u64, stream: &mut TcpStream) {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let answer = match path {
         "/api/2.0/mlflow/experiments/get-by-name" => {
@@ -183,7 +183,6 @@ fn second(path: &str, found: usize, stream: &mut TcpStream) {
             json!({"traces": ids.collect::<Vec<_>>()})
         }
         "/ajax-api/2.0/mlflow/get-trace-artifact" => {
-            let start = ((now() - 60.0) * 1e9) as u64;
             json!({"request": "the-secret", "spans": [
                 {"name": "vllm_inference", "start_time": start, "end_time": start + 1,
                  "attributes": {"prompt_version": "\"40\"", "ttft_ms": "100.5",
@@ -196,10 +195,17 @@ fn second(path: &str, found: usize, stream: &mut TcpStream) {
     respond(stream, "200 OK", answer.to_string().as_bytes());
 }
 
+fn second_generation(found: usize) -> Server {
+    let start = ((now() - 60.0) * 1e9) as u64;
+    Server::start("127.0.0.1:0", move |request, stream| {
+        second(&request.path, found, start, stream);
+    })
+    .unwrap()
+}
+
 #[test]
 fn a_server_of_the_second_generation_is_asked_trace_by_trace() {
-    let server = Server::start("127.0.0.1:0", |request, stream| second(&request.path, 2, stream));
-    let server = server.unwrap();
+    let server = second_generation(2);
     let report = ask(&server.url(), &["--experiment", "chat"]).json();
     assert_eq!(source(&report), ("ok".into(), "1 request in traces".into()), "all are the same");
     assert_eq!(reading(&report, "gateway_prefix_hit_ratio")["now"], 1.0);
@@ -207,8 +213,7 @@ fn a_server_of_the_second_generation_is_asked_trace_by_trace() {
 
 #[test]
 fn a_sample_says_that_it_is_one() {
-    let server = Server::start("127.0.0.1:0", |request, stream| second(&request.path, 40, stream));
-    let server = server.unwrap();
+    let server = second_generation(40);
     let (status, detail) = source(&ask(&server.url(), &["--experiment", "chat"]).json());
     assert_eq!(status, "partial");
     assert!(detail.contains("sample"), "{detail}");
@@ -238,7 +243,7 @@ fn a_server_that_fails_is_a_status_and_the_run_goes_on() {
     let hanging = answered(|_| thread::sleep(Duration::from_secs(3)));
     assert_eq!(hanging.0, "timed_out");
     let huge = answered(|stream| {
-        respond_with(stream, "200 OK", "content-length: 99999999999\r\n", b"{");
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n{");
     });
     assert_eq!(huge.0, "bad_data");
     let closed = format!("http://127.0.0.1:{}", tools::free_port());
