@@ -266,7 +266,8 @@ pub struct HistoryArgs {
     /// Read the gateway's metrics and alarms in CloudWatch [default: with --sagemaker]
     #[arg(long)]
     pub cloudwatch: bool,
-    /// MLflow tracking server that holds the traces
+    /// MLflow tracking server that holds the traces [env: DIAGNOSE_MLFLOW_TOKEN, then
+    /// MLFLOW_TRACKING_TOKEN, _USERNAME and _PASSWORD]
     #[arg(long, value_name = "URL")]
     pub mlflow: Option<String>,
     /// Experiment of MLflow, by name or id (repeat for several) [default: all]

@@ -17,7 +17,7 @@ use anyhow::bail;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error};
 
-pub use history::{AwsSettings, HistorySettings, MlflowSettings, PrometheusSettings};
+pub use history::{AwsSettings, HistorySettings, MlflowLogin, MlflowSettings, PrometheusSettings};
 use layers::Given;
 pub use layers::{Origin, Origins};
 
@@ -202,6 +202,8 @@ pub struct Environment {
     pub api_key: Option<Secret>,
     /// `DIAGNOSE_PROMETHEUS_TOKEN`.
     pub prometheus_token: Option<Secret>,
+    /// `DIAGNOSE_MLFLOW_TOKEN`, else what MLflow's own programs read.
+    pub mlflow: MlflowLogin,
     /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
     /// `XDG_CONFIG_HOME`, else `~/.config`.
@@ -225,6 +227,13 @@ impl Environment {
         Self {
             api_key: var("DIAGNOSE_API_KEY").or_else(|| var("VLLM_API_KEY")).map(Secret),
             prometheus_token: var("DIAGNOSE_PROMETHEUS_TOKEN").map(Secret),
+            mlflow: MlflowLogin {
+                token: var("DIAGNOSE_MLFLOW_TOKEN")
+                    .or_else(|| var("MLFLOW_TRACKING_TOKEN"))
+                    .map(Secret),
+                user: var("MLFLOW_TRACKING_USERNAME"),
+                password: var("MLFLOW_TRACKING_PASSWORD").map(Secret),
+            },
             no_color: var("NO_COLOR").is_some(),
             config_home: var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home),
             columns: var("COLUMNS").and_then(|text| text.parse().ok()).or_else(terminal_columns),

@@ -11,13 +11,13 @@ use futures_util::future::join_all;
 use super::live::{Gathered, stop_signal};
 use crate::{
     cli::{At, Source},
-    config::{AwsSettings, HistorySettings, LiveSettings, Secret},
+    config::{AwsSettings, HistorySettings, LiveSettings, MlflowSettings, Secret},
     evidence::{
         Span, Time,
         bundle::{self, Bundle, Redact},
     },
     signals::families,
-    sources::{Fetched, aws, http, prometheus},
+    sources::{Fetched, aws, http, mlflow, prometheus},
 };
 
 /// A source has so many deadlines of one request for all of its requests.
@@ -74,6 +74,7 @@ fn sources<'a>(
     if let Some(options) = settings.aws.as_ref().and_then(|it| cloud(it, live, reach, deadline)) {
         asked.push(Box::pin(aws::fetch(options)));
     }
+    asked.extend(settings.mlflow.as_ref().map(|it| traces(it, live, reach, deadline)));
     asked
 }
 
@@ -151,6 +152,31 @@ fn metrics() -> Vec<prometheus::Metric> {
             .map(move |it| prometheus::Metric { name: it.name, kind: kind(family.kind) })
     };
     families::all().iter().flat_map(of).collect()
+}
+
+fn traces<'a>(
+    settings: &'a MlflowSettings,
+    live: &'a LiveSettings,
+    reach: Span,
+    deadline: Duration,
+) -> Asked<'a> {
+    let login = &settings.login;
+    let basic = login.user.clone().zip(login.password.as_ref().map(|it| it.reveal().to_owned()));
+    Box::pin(mlflow::fetch(mlflow::Options {
+        url: settings.url.clone().unwrap_or_default(),
+        experiments: settings.experiments.clone(),
+        basic,
+        http: http::Options {
+            timeout: live.timeout,
+            max_body: live.max_body as usize,
+            api_key: login.token.as_ref().map(|it| it.reveal().to_owned()),
+            extra_ca: live.ca.iter().cloned().collect(),
+            insecure: live.insecure,
+            ..http::Options::default()
+        },
+        reach,
+        deadline,
+    }))
 }
 
 /// Gathers from history alone, without a look at a live server.

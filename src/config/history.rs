@@ -81,6 +81,20 @@ pub struct MlflowSettings {
     pub url: Option<String>,
     /// Experiments, by name or id; empty for all.
     pub experiments: Vec<String>,
+    /// What the environment says of it.
+    #[serde(skip)]
+    pub login: MlflowLogin,
+}
+
+/// Who asks MLflow: a token, else user and password.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MlflowLogin {
+    /// Bearer token.
+    pub token: Option<Secret>,
+    /// User.
+    pub user: Option<String>,
+    /// Their password.
+    pub password: Option<Secret>,
 }
 
 impl HistorySettings {
@@ -115,7 +129,7 @@ pub(super) fn history(
         prometheus: prometheus(args, path, file).filter(|_| sources.contains(&Source::Prometheus)),
         prometheus_token: env.prometheus_token.clone(),
         aws: aws(args, file),
-        mlflow: mlflow(args, file).filter(|_| sources.contains(&Source::Mlflow)),
+        mlflow: mlflow(args, file, env).filter(|_| sources.contains(&Source::Mlflow)),
     };
     without_effect(args, &settings)?;
     Ok(settings)
@@ -141,8 +155,9 @@ fn aws(args: &HistoryArgs, file: &FileConfig) -> Option<AwsSettings> {
     settings.cloudwatch.then_some(settings)
 }
 
-fn mlflow(args: &HistoryArgs, file: &FileConfig) -> Option<MlflowSettings> {
+fn mlflow(args: &HistoryArgs, file: &FileConfig, env: &Environment) -> Option<MlflowSettings> {
     let mut settings = file.mlflow.clone();
+    settings.login = env.mlflow.clone();
     settings.url = args.mlflow.clone().or(settings.url);
     if !args.experiment.is_empty() {
         settings.experiments = args.experiment.clone();

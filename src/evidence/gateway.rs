@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Span, Time};
 
-/// The gateway's records, in order of arrival.
+/// Records of requests, in order of arrival.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GatewayLog {
     /// The requests, by `at`.
@@ -55,6 +55,30 @@ pub struct GatewayRecord {
     /// Whether the gateway gave up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timed_out: Option<bool>,
+    /// Milliseconds in the engine's queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_wait_ms: Option<f64>,
+    /// Milliseconds of generation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation_ms: Option<f64>,
+    /// Version of the server that answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend_version: Option<String>,
+    /// Version of the adapter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter_version: Option<String>,
+    /// Whether its prefix was found in the cache.
+    #[serde(rename = "prefix_cache_hit", skip_serializing_if = "Option::is_none")]
+    pub prefix_hit: Option<bool>,
+    /// Whether its prompt was cut to the token budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trimmed: Option<bool>,
+    /// Chunks that retrieval put into its prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retrieved_chunks: Option<f64>,
+    /// Why generation ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
 }
 
 impl GatewayRecord {
@@ -122,6 +146,22 @@ pub struct GatewayFields {
     pub cancelled: String,
     /// Whether the gateway gave up: true or false.
     pub timed_out: String,
+    /// Milliseconds in the engine's queue.
+    pub queue_wait_ms: String,
+    /// Milliseconds of generation.
+    pub generation_ms: String,
+    /// Version of the server that answered.
+    pub backend_version: String,
+    /// Version of the adapter.
+    pub adapter_version: String,
+    /// Whether the prefix was cached: true or false.
+    pub prefix_hit: String,
+    /// Whether the prompt was cut to the token budget: true or false.
+    pub trimmed: String,
+    /// Chunks that retrieval put into the prompt.
+    pub retrieved_chunks: String,
+    /// Why generation ended.
+    pub finish_reason: String,
 }
 
 impl Default for GatewayFields {
@@ -140,6 +180,14 @@ impl Default for GatewayFields {
             request_id: "request_id".into(),
             cancelled: "cancelled".into(),
             timed_out: "timed_out".into(),
+            queue_wait_ms: "queue_wait_ms".into(),
+            generation_ms: "generation_ms".into(),
+            backend_version: "backend_version".into(),
+            adapter_version: "adapter_version".into(),
+            prefix_hit: "prefix_cache_hit".into(),
+            trimmed: "trimmed".into(),
+            retrieved_chunks: "retrieved_chunks".into(),
+            finish_reason: "finish_reason".into(),
         }
     }
 }

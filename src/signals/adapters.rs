@@ -19,10 +19,10 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "adapter_slowdown_factor",
         unit: Unit::Factor,
         about: "P95 latency of the slowest adapter over its own baseline.",
-        doc: "P95 of the time to the end of the answer, from gateway records by adapter, now over \
-              before; at least 30 requests on each side. Without such records, P95 of the \
-              gateway's GenerationMs in CloudWatch: the mean over the periods, of the version of \
-              the server that served the adapter most.",
+        doc: "P95 of the time to the end of the answer, else of generation, from gateway records or \
+              traces by adapter, now over before; at least 30 requests on each side. Without \
+              either, P95 of the gateway's GenerationMs in CloudWatch: the mean over the periods, \
+              of the version of the server that served the adapter most.",
         source: "gateway",
         families: &[],
         derive: Derive::Pair(|now, before| {
@@ -48,7 +48,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         doc: "By the names that /v1/models, lora_requests_info and the gateway's metrics in \
               CloudWatch show, whose version is their \
               ending (`_v3`, `-v3`, `@3`, `:v3`): served now and not in the baseline, with another \
-              version of the same name there or on disk.",
+              version of the same name there or on disk. Where requests tell `adapter_version`, \
+              also adapters that kept their name and were replaced.",
         source: "adapters",
         families: &["lora_requests_info"],
         derive: Derive::Pair(version_changes),
@@ -92,11 +93,16 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "adapter_oom_ratio",
         unit: Unit::Ratio,
         about: "Share of failed allocations that fell to one adapter.",
-        doc: "The gateway's OOMCaught metric in CloudWatch, by adapter: the share of the one with \
-              most, where several adapters were asked for.",
+        doc: "Of the requests whose `finish_reason` tells that memory ran out (`oom`), those of the \
+              adapter that has most, from gateway records, else from traces; else the gateway's \
+              OOMCaught metric in CloudWatch, by adapter. Missing where only one adapter is asked \
+              for.",
         source: "cloudwatch",
         families: &[],
-        derive: Derive::Span(of_cloud::oom_share),
+        derive: Derive::Span(|frame| match of_gateway::out_of_memory(frame) {
+            Err(_) if frame.evidence.cloud.is_some() => of_cloud::oom_share(frame),
+            told => told,
+        }),
     },
 ];
 
@@ -149,7 +155,14 @@ fn came_late(now: &Frame<'_>, name: &str) -> bool {
 }
 
 fn version_changes(now: &Frame<'_>, before: &Frame<'_>) -> Value {
-    Ok(Estimate::exact(updates(now, before)?.len() as f64, None))
+    let named = updates(now, before).map(|updates| updates.len() as f64);
+    let told = of_gateway::version_changes(now, before).map(|count| count.point);
+    let count = match (named, told) {
+        (Ok(named), Ok(told)) => named.max(told),
+        (Ok(count), Err(_)) | (Err(_), Ok(count)) => count,
+        (Err(missing), Err(_)) => return Err(missing),
+    };
+    Ok(Estimate::exact(count, None))
 }
 
 fn rank_factor(now: &Frame<'_>, before: &Frame<'_>) -> Value {

@@ -6,7 +6,7 @@ mod scaling;
 
 use crate::{evidence::SourceState, unit::Unit};
 
-use super::{Derive, Frame, Missing, MissingKind, Signal};
+use super::{Derive, Frame, Missing, MissingKind, Signal, gateway};
 
 /// Seconds in a millisecond.
 const MS: f64 = 1e-3;
@@ -41,11 +41,18 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "gateway_prefix_hit_ratio",
         unit: Unit::Ratio,
         about: "Share of requests that the gateway counted as prefix-cache hits.",
-        doc: "The gateway's PrefixCacheHit metric, averaged: it counts requests, the engine \
-              counts tokens.",
+        doc: "The gateway's PrefixCacheHit metric in CloudWatch, averaged; without it, the share of \
+              gateway records, else of traces, that are marked `prefix_cache_hit`. It counts \
+              requests, the engine counts tokens.",
         source: "cloudwatch",
         families: &[],
-        derive: Derive::Span(|frame| metrics::share(frame, "PrefixCacheHit")),
+        derive: Derive::Span(|frame| match metrics::share(frame, "PrefixCacheHit") {
+            Err(why) => gateway::prefix_hits(frame).map_err(|other| match why.kind {
+                MissingKind::NotConfigured => other,
+                _ => why,
+            }),
+            told => told,
+        }),
     },
     Signal {
         name: "token_budget_trimmed_ratio",

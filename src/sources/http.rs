@@ -204,8 +204,12 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request_to(method, self.url(path))
+    }
+
+    fn request_to(&self, method: Method, url: Url) -> RequestBuilder {
         // User and password in the URL become a header here, and never reach the wire otherwise.
-        let request = self.inner.request(method, self.url(path));
+        let request = self.inner.request(method, url);
         match &self.options.api_key {
             Some(key) => request.bearer_auth(key),
             None => request,
@@ -215,7 +219,23 @@ impl Client {
     /// Asks for a page, with a body of at most `max_body` bytes.
     pub async fn get(&self, path: &str, accept: &str, max_body: usize) -> Result<Answer, Failure> {
         let request = self.request(Method::GET, path).header("accept", accept);
-        let bound = max_body.min(self.options.max_body);
+        self.whole(request, max_body.min(self.options.max_body)).await
+    }
+
+    /// Asks with a query; names may repeat.
+    pub async fn get_with(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, Failure> {
+        let mut url = self.url(path);
+        url.query_pairs_mut().extend_pairs(query);
+        self.whole(self.request_to(Method::GET, url), self.options.max_body).await
+    }
+
+    /// Posts JSON.
+    pub async fn post(&self, path: &str, json: &serde_json::Value) -> Result<Answer, Failure> {
+        let request = self.request(Method::POST, path).json(json);
+        self.whole(request, self.options.max_body).await
+    }
+
+    async fn whole(&self, request: RequestBuilder, bound: usize) -> Result<Answer, Failure> {
         self.within(self.options.timeout, async {
             let mut answer = request.send().await.map_err(|error| (None, failure(&error)))?;
             let (status, date) = (answer.status().as_u16(), date(&answer));

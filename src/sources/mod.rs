@@ -13,6 +13,7 @@ pub mod kube;
 pub mod local;
 pub mod log_patterns;
 pub mod logs;
+pub mod mlflow;
 pub mod nvml;
 pub mod prometheus;
 mod read;

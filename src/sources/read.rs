@@ -11,7 +11,7 @@ use crate::unit::counted;
 use super::{
     adapters, cloud,
     exposition::{self, PageError, Summary},
-    facts, gateway, host, kernel, kube, logs, nvml, prometheus,
+    facts, gateway, host, kernel, kube, logs, mlflow, nvml, prometheus,
 };
 
 /// Reads a bundle's raw bodies into evidence. Whatever cannot be read becomes a source status.
@@ -29,6 +29,7 @@ pub fn read(bundle: &Bundle) -> Evidence {
     read_kernel_log(bundle, &mut evidence);
     read_gateway(bundle, &mut evidence);
     read_cloud(bundle, &mut evidence);
+    read_traces(bundle, &mut evidence);
     let (gpus, driver) = nvml::read(bundle);
     evidence.gpus = gpus;
     evidence.events = events(&evidence, past.events);
@@ -173,6 +174,12 @@ fn read_cloud(bundle: &Bundle, evidence: &mut Evidence) {
     statuses.into_iter().for_each(|status| note(&mut evidence.sources, Some(status)));
 }
 
+fn read_traces(bundle: &Bundle, evidence: &mut Evidence) {
+    let Some((log, status)) = mlflow::of_bundle(bundle) else { return };
+    evidence.traces = Some(log);
+    note(&mut evidence.sources, Some(status));
+}
+
 /// What the recording run and the loader noted, worst word per source.
 fn recorded_statuses(bundle: &Bundle) -> Vec<SourceStatus> {
     let mut kept: Vec<SourceStatus> = Vec::new();
@@ -217,7 +224,11 @@ fn events(evidence: &Evidence, past: Vec<Event>) -> Vec<Event> {
     if let Some(log) = &evidence.kernel {
         events.extend(kernel::events(log, evidence.span));
     }
-    events.extend(evidence.gateway.iter().flat_map(gateway::events));
+    let told = gateway::events(evidence.gateway.as_ref(), evidence.traces.as_ref());
+    // The server's own word on its version counts where it was asked before and after.
+    let seen = events.iter().any(|event| event.kind == EventKind::VersionChanged);
+    let news = |event: &Event| !seen || event.kind != EventKind::VersionChanged;
+    events.extend(told.into_iter().filter(news));
     events.extend(evidence.cloud.iter().flat_map(|it| cloud::events(it, evidence.span)));
     events.extend(nvml::events(&evidence.gpus));
     events.sort_by(|a, b| a.at.total_cmp(&b.at).then_with(|| a.text.cmp(&b.text)));

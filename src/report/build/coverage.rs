@@ -15,9 +15,6 @@ use crate::{
 
 use super::Case;
 
-/// Why a source that is planned was not asked.
-const NOT_YET: &str = "this version of the tool does not read it yet";
-
 /// Sources that a gap is worth naming for, what they would show, and why it was not seen.
 const SOURCES: &[(&str, &str, &str)] = &[
     (
@@ -51,7 +48,11 @@ const SOURCES: &[(&str, &str, &str)] = &[
         "CPU, memory and files of the machine",
         "it was not read; run the tool on the machine of the server",
     ),
-    ("mlflow", "adapters and releases in traces", NOT_YET),
+    (
+        "mlflow",
+        "adapters, prompt versions and releases in traces",
+        "no traces were read; name the tracking server with --mlflow URL",
+    ),
     (
         "sagemaker",
         "instances and their events",
