@@ -180,6 +180,8 @@ pub struct FileConfig {
 pub struct Environment {
     /// `DIAGNOSE_API_KEY`, else `VLLM_API_KEY`.
     pub api_key: Option<Secret>,
+    /// `DIAGNOSE_RECEIVE_TOKEN`: what an Alertmanager must send.
+    pub receive_token: Option<Secret>,
     /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
     /// `XDG_CONFIG_HOME`, else `~/.config`.
@@ -198,6 +200,7 @@ impl Environment {
         let home = || var("HOME").map(|home| PathBuf::from(home).join(".config"));
         Self {
             api_key: var("DIAGNOSE_API_KEY").or_else(|| var("VLLM_API_KEY")).map(Secret),
+            receive_token: var("DIAGNOSE_RECEIVE_TOKEN").map(Secret),
             no_color: var("NO_COLOR").is_some(),
             config_home: var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home),
             columns: var("COLUMNS").and_then(|text| text.parse().ok()).or_else(terminal_columns),
