@@ -389,6 +389,38 @@ pub enum AlertsCommand {
     Check(Box<WatchArgs>),
     /// When each alert would have fired over all of the history
     Backtest(Box<WatchArgs>),
+    /// Run the runbook that a page asks for: the body of an Alertmanager's webhook, or an alarm of
+    /// CloudWatch
+    Handle(Box<HandleArgs>),
+    /// Wait for an Alertmanager's webhooks and handle each; needs a token in DIAGNOSE_RECEIVE_TOKEN
+    Receive(ReceiveArgs),
+}
+
+/// Flags of `alerts handle`.
+#[derive(Debug, Clone, Args)]
+pub struct HandleArgs {
+    /// File with the page; - is standard input
+    pub page: PathBuf,
+    /// How to judge.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Flags of `alerts receive`.
+#[derive(Debug, Clone, Args)]
+pub struct ReceiveArgs {
+    /// Address to listen on; webhooks are posted to http://ADDRESS/alerts with the token as bearer
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9099")]
+    pub listen: std::net::SocketAddr,
+    /// Give each report to this shell command on its standard input [default: stdout]
+    #[arg(long, value_name = "COMMAND")]
+    pub on_report: Option<String>,
+    /// Longest time for one report
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5m")]
+    pub deadline: Duration,
+    /// Flags for `alerts handle`, after --
+    #[arg(last = true, value_name = "FLAGS")]
+    pub flags: Vec<OsString>,
 }
 
 /// Flags of `eval`.

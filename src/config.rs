@@ -204,6 +204,8 @@ pub struct Environment {
     pub prometheus_token: Option<Secret>,
     /// `DIAGNOSE_MLFLOW_TOKEN`, else what MLflow's own programs read.
     pub mlflow: MlflowLogin,
+    /// `DIAGNOSE_RECEIVE_TOKEN`: what an Alertmanager must send.
+    pub receive_token: Option<Secret>,
     /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
     /// `XDG_CONFIG_HOME`, else `~/.config`.
@@ -234,6 +236,7 @@ impl Environment {
                 user: var("MLFLOW_TRACKING_USERNAME"),
                 password: var("MLFLOW_TRACKING_PASSWORD").map(Secret),
             },
+            receive_token: var("DIAGNOSE_RECEIVE_TOKEN").map(Secret),
             no_color: var("NO_COLOR").is_some(),
             config_home: var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home),
             columns: var("COLUMNS").and_then(|text| text.parse().ok()).or_else(terminal_columns),

@@ -57,16 +57,20 @@ impl Scope {
 
 /// Gathers, judges, and writes the report.
 pub fn run(scope: &Scope, args: &RunArgs, env: &Environment) -> anyhow::Result<Exit> {
-    let settings = config::settings(args, env)?;
+    run_with(scope, &config::settings(args, env)?)
+}
+
+/// The same with settings that are put together already.
+pub(super) fn run_with(scope: &Scope, settings: &Settings) -> anyhow::Result<Exit> {
     let library = sound_library(&settings.runbook_dirs, scope.runbook())?;
     let runbook = find_runbook(scope, &library)?;
     settings.output.as_deref().map_or(Ok(()), write::check_destination)?;
-    let gathered = gather(&settings)?;
+    let gathered = gather(settings)?;
     let evidence = sources::read(&gathered.bundle);
-    let ask = ask(&settings, &evidence)?;
+    let ask = ask(settings, &evidence)?;
     let report =
         judge(&Asked { runbook, ask, min_coverage: settings.min_coverage }, &library, &evidence);
-    let text = render(&report, &settings);
+    let text = render(&report, settings);
     match &settings.output {
         Some(path) => write::file(path, &text)?,
         None => write::print(&text)?,
