@@ -207,7 +207,11 @@ fn second_generation(found: usize) -> Server {
 fn a_server_of_the_second_generation_is_asked_trace_by_trace() {
     let server = second_generation(2);
     let report = ask(&server.url(), &["--experiment", "chat"]).json();
-    assert_eq!(source(&report), ("ok".into(), "1 request in traces".into()), "all are the same");
+    assert_eq!(
+        source(&report),
+        ("ok".into(), "60 requests in traces".into()),
+        "2 of 30 parts each"
+    );
     assert_eq!(reading(&report, "gateway_prefix_hit_ratio")["now"], 1.0);
 }
 
