@@ -251,6 +251,7 @@ pub struct LiveArgs {
 #[command(next_help_heading = "History")]
 pub struct HistoryArgs {
     /// Prometheus, or another server with its HTTP API, such as Thanos, Mimir or VictoriaMetrics
+    /// [bearer token: DIAGNOSE_PROMETHEUS_TOKEN]
     #[arg(long, value_name = "URL")]
     pub prometheus: Option<String>,
     /// Labels that the server's series have there, e.g. 'job="vllm",model_name="qwen"' [default: all

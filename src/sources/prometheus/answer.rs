@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn every_refusal_has_its_word() {
-        let state = |status, text| said(status, text).unwrap_err().state;
+        let state = |status, text: &str| said(status, text).unwrap_err().state;
         let error = |kind| format!(r#"{{"status":"error","errorType":"{kind}","error":"x"}}"#);
         assert_eq!(state(401, "no"), SourceState::Unauthorized);
         assert_eq!(state(404, "<html>"), SourceState::Unsupported);
