@@ -152,3 +152,17 @@ fn metrics_in_the_cloud_add_to_pages_and_take_no_verdict_away() {
     let row = report.readings.iter().find(|row| row.signal == "gateway_prefix_hit_ratio").unwrap();
     assert!(row.now.is_some(), "{:?}", row.missing);
 }
+
+#[test]
+fn the_endpoints_instances_tell_of_their_disk_where_nobody_looked() {
+    let mut scenario = found("nothing to scale");
+    let mut metrics = cloud::Metrics::default();
+    let instances = [("EndpointName", "chat"), ("VariantName", "main")];
+    let disk = ("/aws/sagemaker/Endpoints", "DiskUtilization");
+    metrics.add(disk, &instances, "Maximum", |minute| Some(90.0 + minute as f64 / 10.0));
+    scenario.record["answers"].as_array_mut().unwrap().push(metrics.answer());
+    let (_, report) = replayed(&scenario, "sweep");
+    let free = reading(&report, "model_disk_free_ratio")["now"].as_f64().unwrap();
+    assert!((free - 0.041).abs() < 1e-3, "{free}");
+    assert!(reading(&report, "host_memory_available_ratio")["now"].is_null());
+}

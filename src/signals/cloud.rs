@@ -241,8 +241,9 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "scaling_headroom_count",
         unit: Unit::Count,
         about: "Instances that the policy may still add.",
-        doc: "The configured maximum less the desired count, of the variant with the least; 0 \
-              where an activity says AlreadyAtMaxCapacity.",
+        doc: "The configured maximum less the desired count, of the variant with the \
+              least; where the counts are not told, 0 if the last activity says \
+              AlreadyAtMaxCapacity.",
         source: "autoscaling",
         families: &[],
         derive: Derive::Span(scaling::headroom),

@@ -218,8 +218,8 @@ fn responses(frame: &Frame<'_>, class: &str) -> Result<f64, Missing> {
 
 fn of_class(frame: &Frame<'_>, class: &str) -> Result<(f64, f64), Missing> {
     let hits = match responses(frame, class) {
-        Err(_) if frame.evidence.cloud.is_some() => return invocations(frame, class),
-        hits => hits?,
+        Err(why) => return invocations(frame, class).map_err(|_| why),
+        Ok(hits) => hits,
     };
     let mut total = 0.0;
     for class in ["2xx", "3xx", "4xx", "5xx"] {

@@ -147,6 +147,14 @@ pub(in crate::signals) fn gauge(frame: &Frame<'_>, name: &str) -> Result<Vec<Poi
     Ok(sums.into_values().collect())
 }
 
+/// What the endpoint's fullest instance has left of something, by its largest use in percent.
+pub(in crate::signals) fn left(frame: &Frame<'_>, name: &str) -> Value {
+    let parts = seen(frame, name, "Maximum").or_else(|_| seen(frame, name, "Average"))?;
+    let values = parts.iter().flat_map(|(_, points)| points.iter()).map(|it| it.value);
+    let most = values.reduce(f64::max).ok_or_else(|| Missing::no_samples(name))?;
+    Ok(Estimate::exact((1.0 - most / 100.0).clamp(0.0, 1.0), None))
+}
+
 /// Requests a second that reach the gateway, or the endpoint where the gateway sends no metrics.
 pub(in crate::signals) fn offered(frame: &Frame<'_>) -> Value {
     let gateway = seen(frame, "TTFTMs", "SampleCount");

@@ -130,7 +130,12 @@ fn said<'a>(frame: &Frame<'a>) -> Result<Vec<(&'a str, Option<f64>)>, Missing> {
         let states = endpoint.variants.iter().filter_map(|it| it.status.as_deref());
         said.extend(endpoint.failure.as_deref().into_iter().chain(states).map(|it| (it, took)));
     }
-    for activity in scaling.iter().copied().flatten().filter(|it| it.touches(span)) {
+    // What went wrong before instances came says nothing of now.
+    let scaled = |it: &&ScalingActivity| it.outcome == ScalingOutcome::Scaled && it.at <= span.to;
+    let all = || scaling.iter().copied().flatten();
+    let mended = all().filter(scaled).map(|it| it.at).reduce(f64::max);
+    let open = |it: &&ScalingActivity| it.touches(span) && mended.is_none_or(|at| it.at > at);
+    for activity in all().filter(open) {
         let took = activity.ended.unwrap_or(span.to) - activity.at;
         said.push((activity.says.as_str(), Some(took.max(0.0))));
     }
@@ -199,22 +204,21 @@ pub(super) fn activities_count(frame: &Frame<'_>) -> Value {
 pub(super) fn headroom(frame: &Frame<'_>) -> Value {
     at_end(frame)?;
     let scaling = scaling(frame)?;
-    let span = frame.view.span();
-    let at_max =
-        |it: &&ScalingActivity| it.touches(span) && it.says.contains("AlreadyAtMaxCapacity");
-    if scaling.activities.iter().flatten().any(|it| at_max(&it)) {
-        return exact(0.0);
-    }
-    let endpoint = endpoint(frame)?;
+    let endpoint = endpoint(frame);
     let left = scaling.targets.iter().filter_map(|target| {
         let name = target.resource.rsplit('/').next()?;
-        let variant = endpoint.variants.iter().find(|it| it.name == name)?;
+        let variant = endpoint.as_ref().ok()?.variants.iter().find(|it| it.name == name)?;
         Some(f64::from(target.max.saturating_sub(variant.desired?)))
     });
-    let least = left.reduce(f64::min);
-    least.map(|left| Estimate::exact(left, None)).ok_or_else(|| {
-        Missing::new(MissingKind::NotConfigured, "no variant of the endpoint is set to scale")
-    })
+    if let Some(least) = left.reduce(f64::min) {
+        return exact(least);
+    }
+    let last = scaling.activities.iter().flatten().rfind(|it| it.touches(frame.view.span()));
+    if last.is_some_and(|it| it.says.contains("AlreadyAtMaxCapacity")) {
+        return exact(0.0);
+    }
+    endpoint?;
+    Err(Missing::new(MissingKind::NotConfigured, "no variant of the endpoint is set to scale"))
 }
 
 pub(super) fn suspended(frame: &Frame<'_>) -> Value {

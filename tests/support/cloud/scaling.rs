@@ -210,7 +210,7 @@ fn breakages() -> Vec<Scenario> {
 /// Scaling that works, and an endpoint that needs none.
 fn well() -> Vec<Scenario> {
     let nothing = || Expect {
-        not: &["warm-pool-empty", "scaling-policy-not-triggered", "scaling-limit-reached"],
+        not: &["warm-pool-empty", "scaling-policy-not-triggered", "insufficient-instance-capacity"],
         exits: (0, 3),
         ..Expect::default()
     };
@@ -221,7 +221,15 @@ fn well() -> Vec<Scenario> {
         activities: vec![activity(42, Some(48), "Successful", "Successfully set to 3.")],
         ..Endpoint::default()
     };
+    let second_try = Endpoint {
+        activities: vec![
+            activity(42, Some(44), "Failed", NO_CAPACITY),
+            activity(45, Some(50), "Successful", "Successfully set to 3."),
+        ],
+        ..scaled.clone()
+    };
     vec![
+        scenario("scaling works at the second try", &second_try, None, nothing()),
         scenario("scaling works", &scaled, None, nothing()),
         scenario("nothing to scale", &Endpoint::default(), None, nothing()),
     ]
