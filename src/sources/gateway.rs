@@ -74,13 +74,35 @@ fn kept(
     fields: &GatewayFields,
     reach: Span,
 ) -> io::Result<(Vec<u8>, usize)> {
-    let (mut kept, mut skipped) = (Vec::new(), 0);
-    let mut line = Vec::new();
+    let (mut kept, mut lost) = (Vec::new(), 0);
+    let skipped = each(reader, fields, |record| {
+        if !reach.contains(record.at) {
+            return Ok(());
+        }
+        if kept.len() >= MAX_KEPT {
+            lost += 1;
+            return Ok(());
+        }
+        serde_json::to_writer(&mut kept, &record)?;
+        kept.push(b'\n');
+        Ok(())
+    })?;
+    Ok((kept, skipped + lost))
+}
+
+/// Hands over the records of a stream one by one, however long it is, and tells how many lines
+/// could not be read. Ends with the first error of the reader or of `take`.
+pub fn each(
+    reader: &mut dyn BufRead,
+    fields: &GatewayFields,
+    mut take: impl FnMut(GatewayRecord) -> io::Result<()>,
+) -> io::Result<usize> {
+    let (mut line, mut skipped) = (Vec::new(), 0);
     loop {
         line.clear();
         let read = reader.take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
         if read == 0 {
-            return Ok((kept, skipped));
+            return Ok(skipped);
         }
         if read == MAX_LINE && !line.ends_with(b"\n") {
             reader.skip_until(b'\n')?;
@@ -88,12 +110,8 @@ fn kept(
             skipped += 1;
         }
         match record(&line, fields) {
-            Line::Record(record) if reach.contains(record.at) && kept.len() < MAX_KEPT => {
-                serde_json::to_writer(&mut kept, &record)?;
-                kept.push(b'\n');
-            }
-            Line::Record(record) if reach.contains(record.at) => skipped += 1,
-            Line::Record(_) | Line::Nothing => {}
+            Line::Record(record) => take(*record)?,
+            Line::Nothing => {}
             Line::Garbage => skipped += 1,
         }
     }
@@ -156,13 +174,15 @@ fn record(line: &[u8], fields: &GatewayFields) -> Line {
     }
 }
 
-fn from_json(line: &Value, fields: &GatewayFields) -> Option<GatewayRecord> {
+/// One request; `None` where its time is not told.
+pub(super) fn from_json(line: &Value, fields: &GatewayFields) -> Option<GatewayRecord> {
     let field = |name: &str| {
         let whole = line.get(name);
         whole.or_else(|| name.split('.').try_fold(line, |value, part| value.get(part)))
     };
     let number = |name: &str| {
-        let number = field(name)?.as_f64();
+        let value = field(name)?;
+        let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
         number.filter(|number| number.is_finite() && *number >= 0.0)
     };
     let text = |name: &str| match field(name)? {
@@ -179,12 +199,30 @@ fn from_json(line: &Value, fields: &GatewayFields) -> Option<GatewayRecord> {
         output_tokens: number(&fields.output_tokens),
         adapter: text(&fields.adapter),
         prompt_version: text(&fields.prompt_version),
+        rejected: text(&fields.rejected),
         tenant: text(&fields.tenant),
         session: text(&fields.session),
         request_id: text(&fields.request_id),
-        cancelled: field(&fields.cancelled).and_then(Value::as_bool),
-        timed_out: field(&fields.timed_out).and_then(Value::as_bool),
+        cancelled: field(&fields.cancelled).and_then(flag),
+        timed_out: field(&fields.timed_out).and_then(flag),
+        queue_wait_ms: number(&fields.queue_wait_ms),
+        generation_ms: number(&fields.generation_ms),
+        backend_version: text(&fields.backend_version),
+        adapter_version: text(&fields.adapter_version),
+        prefix_hit: field(&fields.prefix_hit).and_then(flag),
+        trimmed: field(&fields.trimmed).and_then(flag),
+        retrieved_chunks: number(&fields.retrieved_chunks),
+        finish_reason: text(&fields.finish_reason),
     })
+}
+
+/// True or false, which some write as 1 or 0.
+fn flag(value: &Value) -> Option<bool> {
+    match value.as_str() {
+        Some("true" | "True") => Some(true),
+        Some("false" | "False") => Some(false),
+        _ => value.as_bool().or_else(|| value.as_f64().map(|number| number != 0.0)),
+    }
 }
 
 fn status(value: &Value) -> Option<u16> {
