@@ -1,11 +1,16 @@
 //! The command line: every command and flag, exactly as typed. What they mean is in `config`.
 
+mod dashboards;
 mod values;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use dashboards::{
+    CollectorArgs, CollectorCommand, CollectorKind, DashboardArgs, DashboardBackend,
+    DashboardCommand, EmfArgs, TargetArgs,
+};
 pub use values::{At, FailOn, Format, PlainFormat, SchemaOf, Source, parse_duration, parse_size};
 use values::{parse_at, parse_chars, parse_share};
 
@@ -42,6 +47,12 @@ pub enum Command {
     /// Check the alert rules, or see when they would have fired
     #[command(subcommand)]
     Alerts(AlertsCommand),
+    /// Write the dashboard for Grafana or CloudWatch
+    #[command(subcommand)]
+    Dashboard(DashboardCommand),
+    /// Collect what is watched: configurations of collectors, and the gateway's metrics
+    #[command(subcommand)]
+    Collector(CollectorCommand),
     /// Score the verdicts on labelled recordings, beside two naive judges
     Eval(EvalArgs),
     /// Explain any signal, check, cause, runbook, policy entry or exit code

@@ -356,6 +356,16 @@ pub fn directories(
     Ok(runbook_dirs(flags, path.as_deref(), &file, env))
 }
 
+/// What the settings file says of the gateway: AWS with the names of its metrics there, and the
+/// names of the fields of its records.
+pub fn gateway(
+    config: &ConfigArgs,
+    env: &Environment,
+) -> anyhow::Result<(AwsSettings, BTreeMap<String, String>)> {
+    let (_, file) = read_file(config, env)?;
+    Ok((file.aws, file.gateway_fields))
+}
+
 fn runbook_dirs(
     flags: &[PathBuf],
     path: Option<&Path>,

@@ -1,7 +1,9 @@
 //! One `match` over the commands, and the only place that writes to the outside.
 
 pub mod collect;
+pub mod collector;
 pub mod coverage;
+pub mod dashboard;
 pub mod eval;
 pub mod explain;
 pub mod generate;
@@ -16,6 +18,7 @@ pub mod receive;
 pub mod run;
 pub mod runbook;
 pub mod settings;
+mod target;
 mod write;
 
 use std::{ffi::OsString, fmt, path::Path};
@@ -23,7 +26,9 @@ use std::{ffi::OsString, fmt, path::Path};
 use clap::error::ErrorKind;
 
 use crate::{
-    cli::{self, AlertsCommand, Command, ConfigCommand, Invocation},
+    cli::{
+        self, AlertsCommand, CollectorCommand, Command, ConfigCommand, DashboardCommand, Invocation,
+    },
     config::{self, Environment},
     exit::Exit,
     runbook::Library,
@@ -76,6 +81,9 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Alerts(AlertsCommand::Backtest(args)) => monitor::backtest(&args, &env),
             Command::Alerts(AlertsCommand::Handle(args)) => handle::run(&args, &env),
             Command::Alerts(AlertsCommand::Receive(args)) => receive::run(&args, &env),
+            Command::Dashboard(DashboardCommand::Render(args)) => dashboard::render(&args, &env),
+            Command::Collector(CollectorCommand::Render(args)) => collector::render(&args, &env),
+            Command::Collector(CollectorCommand::Emf(args)) => collector::emf(&args, &env),
             Command::Eval(args) => eval::run(&args, &env),
             Command::Explain(args) => explain::run(&args, &env),
             Command::Runbook(command) => runbook::run(command, &env),

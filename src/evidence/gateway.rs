@@ -40,6 +40,9 @@ pub struct GatewayRecord {
     /// Version of the prompt template.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_version: Option<String>,
+    /// Why admission control refused it, where it did.
+    #[serde(rename = "rejection_reason", skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<String>,
     /// The customer behind it.
     #[serde(rename = "tenant_id", skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
@@ -92,6 +95,13 @@ impl GatewayRecord {
         self.timed_out.or_else(|| self.status.map(|status| matches!(status, 408 | 504)))
     }
 
+    /// Whether memory ran out while it was answered, by why generation ended.
+    pub fn ran_out_of_memory(&self) -> Option<bool> {
+        let reason = self.finish_reason.as_ref()?.to_lowercase();
+        let word = |word: &str| matches!(word, "oom" | "outofmemory");
+        Some(reason.contains("out_of_memory") || reason.split(['_', '-', ' ']).any(word))
+    }
+
     /// Whether it ended with an error or a time-out.
     pub fn failed(&self) -> Option<bool> {
         let error = self.status.map(|status| status >= 400);
@@ -136,6 +146,8 @@ pub struct GatewayFields {
     pub adapter: String,
     /// Version of the prompt template.
     pub prompt_version: String,
+    /// Why admission control refused the request.
+    pub rejected: String,
     /// The customer.
     pub tenant: String,
     /// The conversation.
@@ -175,6 +187,7 @@ impl Default for GatewayFields {
             output_tokens: "output_tokens".into(),
             adapter: "adapter_id".into(),
             prompt_version: "prompt_version".into(),
+            rejected: "rejection_reason".into(),
             tenant: "tenant_id".into(),
             session: "session_id".into(),
             request_id: "request_id".into(),

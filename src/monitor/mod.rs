@@ -5,7 +5,13 @@
 //! ([`read`]), so that what pages and what is judged is one thing.
 
 pub mod burn;
+pub mod cloudwatch_dashboard;
+pub mod collector;
+pub mod dashboard;
+pub mod emf;
+pub mod grafana;
 pub mod load;
+pub mod names;
 pub mod objective;
 pub mod page;
 pub mod promql;
@@ -36,6 +42,9 @@ pub struct Measure {
     /// How CloudWatch tells it.
     #[serde(default)]
     pub cloudwatch: Option<CloudQuery>,
+    /// How an exporter beside vLLM tells it.
+    #[serde(default)]
+    pub exporter: Option<ExporterQuery>,
     /// Paths of which one answers 200 where the server is well.
     #[serde(default)]
     pub probe: Vec<String>,
@@ -162,6 +171,45 @@ pub struct CloudQuery {
     /// Its dimensions; the usual ones where empty.
     #[serde(default)]
     pub by: Vec<String>,
+    /// Its namespace; that of the gateway where there is none.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Factor from its own unit to the measure's; that of its name where there is none.
+    #[serde(default)]
+    pub scale: Option<f64>,
+}
+
+impl CloudQuery {
+    /// Factor from the metric's own unit to that of the measure: names that end in `Ms` are
+    /// milliseconds, but a number of samples has no unit.
+    pub fn scale(&self) -> f64 {
+        let milliseconds = self.metric.ends_with("Ms") && self.statistic != "SampleCount";
+        self.scale.unwrap_or(if milliseconds { 1e-3 } else { 1.0 })
+    }
+}
+
+/// A question to an exporter beside vLLM, under the names that it has there.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExporterQuery {
+    /// The exporter, e.g. `dcgm-exporter`.
+    pub exporter: String,
+    /// Its metric.
+    pub metric: String,
+    /// A metric that makes the whole together with the first, which then is a share of it.
+    #[serde(default)]
+    pub rest: Option<String>,
+    /// Whether the growth over the window is asked, and not the last value.
+    #[serde(default)]
+    pub growth: bool,
+    /// Factor to the measure's unit; 1 where there is none.
+    #[serde(default)]
+    pub scale: Option<f64>,
+    /// Labels that tell its series apart.
+    pub by: Vec<String>,
+    /// What the exporter must be told for the metric to be there.
+    #[serde(default)]
+    pub needs: Option<String>,
 }
 
 /// An alert rule.

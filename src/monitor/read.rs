@@ -215,8 +215,7 @@ fn of_cloud(query: &CloudQuery, metrics: &[CloudSeries], span: Span) -> Vec<Told
             && series.statistic == query.statistic
             && query.by.iter().all(|name| series.dimension(name).is_some())
     };
-    let scale =
-        if query.metric.ends_with("Ms") && query.statistic != "SampleCount" { 1e-3 } else { 1.0 };
+    let scale = query.scale();
     let one = |series: &CloudSeries| {
         let points = series.within(span);
         let value = match series.statistic.as_str() {
@@ -276,6 +275,7 @@ mod tests {
             metrics: Some(query),
             records: None,
             cloudwatch: None,
+            exporter: None,
             probe: Vec::new(),
         }
     }
@@ -324,6 +324,8 @@ mod tests {
                 metric: "OOMCaught".into(),
                 statistic: "Sum".into(),
                 by: Vec::new(),
+                namespace: None,
+                scale: None,
             }),
             ..measure(Query::Mean { of: "ttft".into() })
         };

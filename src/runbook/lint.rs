@@ -16,9 +16,11 @@ use super::{
 use crate::signals::{self, families::Version};
 
 /// Commands of the tool: a runbook of such a name could never be run.
-pub const RESERVED: [&str; 16] = [
+pub const RESERVED: [&str; 18] = [
     "slo",
     "alerts",
+    "dashboard",
+    "collector",
     "sweep",
     "prefix-diff",
     "collect",

@@ -77,13 +77,35 @@ fn kept(
     fields: &GatewayFields,
     reach: Span,
 ) -> io::Result<(Vec<u8>, usize)> {
-    let (mut kept, mut skipped) = (Vec::new(), 0);
-    let mut line = Vec::new();
+    let (mut kept, mut lost) = (Vec::new(), 0);
+    let skipped = each(reader, fields, |record| {
+        if !reach.contains(record.at) {
+            return Ok(());
+        }
+        if kept.len() >= MAX_KEPT {
+            lost += 1;
+            return Ok(());
+        }
+        serde_json::to_writer(&mut kept, &record)?;
+        kept.push(b'\n');
+        Ok(())
+    })?;
+    Ok((kept, skipped + lost))
+}
+
+/// Hands over the records of a stream one by one, however long it is, and tells how many lines
+/// could not be read. Ends with the first error of the reader or of `take`.
+pub fn each(
+    reader: &mut dyn BufRead,
+    fields: &GatewayFields,
+    mut take: impl FnMut(GatewayRecord) -> io::Result<()>,
+) -> io::Result<usize> {
+    let (mut line, mut skipped) = (Vec::new(), 0);
     loop {
         line.clear();
         let read = reader.take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
         if read == 0 {
-            return Ok((kept, skipped));
+            return Ok(skipped);
         }
         if read == MAX_LINE && !line.ends_with(b"\n") {
             reader.skip_until(b'\n')?;
@@ -91,12 +113,8 @@ fn kept(
             skipped += 1;
         }
         match record(&line, fields) {
-            Line::Record(record) if reach.contains(record.at) && kept.len() < MAX_KEPT => {
-                serde_json::to_writer(&mut kept, &record)?;
-                kept.push(b'\n');
-            }
-            Line::Record(record) if reach.contains(record.at) => skipped += 1,
-            Line::Record(_) | Line::Nothing => {}
+            Line::Record(record) => take(*record)?,
+            Line::Nothing => {}
             Line::Garbage => skipped += 1,
         }
     }
@@ -184,6 +202,7 @@ pub(super) fn from_json(line: &Value, fields: &GatewayFields) -> Option<GatewayR
         output_tokens: number(&fields.output_tokens),
         adapter: text(&fields.adapter),
         prompt_version: text(&fields.prompt_version),
+        rejected: text(&fields.rejected),
         tenant: text(&fields.tenant),
         session: text(&fields.session),
         request_id: text(&fields.request_id),
