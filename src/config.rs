@@ -362,7 +362,7 @@ pub fn gateway(
     config: &ConfigArgs,
     env: &Environment,
 ) -> anyhow::Result<(AwsSettings, BTreeMap<String, String>)> {
-    let (_, file) = read_file(config, env)?;
+    let Given { file, .. } = layers::read(config, env)?;
     Ok((file.aws, file.gateway_fields))
 }
 

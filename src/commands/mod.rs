@@ -1,5 +1,6 @@
 //! One `match` over the commands, and the only place that writes to the outside.
 
+pub mod alerts;
 pub mod collect;
 pub mod collector;
 pub mod coverage;
@@ -84,6 +85,8 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Dashboard(DashboardCommand::Render(args)) => dashboard::render(&args, &env),
             Command::Collector(CollectorCommand::Render(args)) => collector::render(&args, &env),
             Command::Collector(CollectorCommand::Emf(args)) => collector::emf(&args, &env),
+            Command::Alerts(AlertsCommand::Render(args)) => alerts::render(&args, &env),
+            Command::Alerts(AlertsCommand::Lint(args)) => alerts::lint(&args, &env),
             Command::Eval(args) => eval::run(&args, &env),
             Command::Explain(args) => explain::run(&args, &env),
             Command::Runbook(command) => runbook::run(command, &env),

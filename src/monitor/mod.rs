@@ -5,19 +5,24 @@
 //! ([`read`]), so that what pages and what is judged is one thing.
 
 pub mod burn;
+pub mod cloudwatch;
 pub mod cloudwatch_dashboard;
 pub mod collector;
 pub mod dashboard;
 pub mod emf;
 pub mod grafana;
+pub mod lint;
 pub mod load;
 pub mod names;
 pub mod objective;
 pub mod page;
+pub mod prometheus;
 pub mod promql;
 pub mod read;
+pub mod rule;
 pub mod shown;
 pub mod state;
+pub mod target;
 
 use serde::Deserialize;
 
@@ -168,6 +173,9 @@ pub struct CloudQuery {
     pub metric: String,
     /// `Average`, `Sum`, `SampleCount`, `Maximum` or a percentile such as `p95`.
     pub statistic: String,
+    /// The metric that it is divided by, where the measure is a ratio of two.
+    #[serde(default)]
+    pub over: Option<String>,
     /// Its dimensions; the usual ones where empty.
     #[serde(default)]
     pub by: Vec<String>,
@@ -185,6 +193,14 @@ impl CloudQuery {
     pub fn scale(&self) -> f64 {
         let milliseconds = self.metric.ends_with("Ms") && self.statistic != "SampleCount";
         self.scale.unwrap_or(if milliseconds { 1e-3 } else { 1.0 })
+    }
+
+    /// Names of its dimensions.
+    pub fn dimensions(&self) -> Vec<&str> {
+        match self.by.is_empty() {
+            true => names::DIMENSIONS.to_vec(),
+            false => self.by.iter().map(String::as_str).collect(),
+        }
     }
 }
 

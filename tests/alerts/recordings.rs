@@ -1,0 +1,1 @@
+//! What the alerts say on recordings of incidents, and that real rules say the same there.
