@@ -131,7 +131,7 @@ fn read(at: Time, answers: &[Answer]) -> Cloud {
         release::add(endpoint, &answer.output, configs, of("sagemaker", "DescribeModel"));
     }
     cloud.scaling = scaling::read(&good().collect::<Vec<_>>());
-    cloud.warm_pool = of("autoscaling", "DescribeWarmPool").last().and_then(warm_pool);
+    cloud.warm_pool = of("autoscaling", "DescribeWarmPool").next_back().and_then(warm_pool);
     cloud
 }
 

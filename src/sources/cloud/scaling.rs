@@ -14,7 +14,7 @@ pub(super) fn read(good: &[&Answer]) -> Option<Scaling> {
         let own = good.iter().filter(move |it| it.service == "application-autoscaling");
         own.filter(move |it| it.operation == operation)
     };
-    let last = |operation| of(operation).last().map(|answer| &answer.output);
+    let last = |operation| of(operation).next_back().map(|answer| &answer.output);
     let targets = last("DescribeScalableTargets");
     let policies = last("DescribeScalingPolicies");
     let told = of("DescribeScalingActivities").next().is_some();

@@ -31,6 +31,9 @@ impl Default for Minute {
     }
 }
 
+/// One number of a minute.
+type Part = fn(&Minute) -> f64;
+
 /// The answer as it grows.
 #[derive(Default)]
 pub struct Metrics {
@@ -72,7 +75,7 @@ impl Metrics {
     /// All that the gateway sends of one adapter.
     pub fn adapter(&mut self, adapter: &str, of: impl Fn(usize) -> Option<Minute>) -> &mut Self {
         let dimensions = [("AdapterId", adapter), ("BackendVersion", "0.11.0")];
-        let parts: [(&str, fn(&Minute) -> f64); 7] = [
+        let parts: [(&str, Part); 7] = [
             ("QueueWaitMs", |it| it.queue_ms),
             ("TTFTMs", |it| it.ttft_ms),
             ("GenerationMs", |it| it.generation_ms),
