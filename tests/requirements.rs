@@ -234,7 +234,7 @@ fn a_name_that_does_not_exist_is_seen() {
         (Carrier::Symptom, "ttft-above-baseline", "demand-flat"),
         (Carrier::Fix, "engine-dead/restart_engine", "engine-dead/scale_out"),
         (Carrier::Runbook, "high-ttft/queue", "high-ttft/pool"),
-        (Carrier::Event, "restart", "deploy"),
+        (Carrier::Event, "deploy", "parade"),
         (Carrier::Report, "decomposition", "colour"),
         (Carrier::Measure, "ttft_p95_seconds", "ttft_p95"),
         (Carrier::Alert, "queue-overflow", "queue-underflow"),
@@ -246,7 +246,7 @@ fn a_name_that_does_not_exist_is_seen() {
         assert!(exists(&library, &schema, carrier, good), "{good}");
         assert!(!exists(&library, &schema, carrier, bad), "{bad}");
     }
-    assert!(check_waits(&library, "instances-missing") && !check_waits(&library, "kv-cache-full"));
+    assert!(check_waits(&library, "eager-is-as-fast") && !check_waits(&library, "kv-cache-full"));
 }
 
 #[test]

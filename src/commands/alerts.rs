@@ -7,8 +7,8 @@ use anyhow::Context;
 use super::{Failure, monitor, run::gather, write};
 use crate::{
     cli::{
-        HistoryArgs, JudgeArgs, LintArgs, OutputArgs, RenderArgs, ReplayArgs, RulesFor, RunArgs,
-        TargetArgs,
+        HistoryArgs, JudgeArgs, LintArgs, OutputArgs, RenderArgs, ReplayArgs, RuleTargetArgs,
+        RulesFor, RunArgs,
     },
     config::{self, Environment, Settings},
     evidence::Evidence,
@@ -113,7 +113,7 @@ fn read(path: &Path) -> anyhow::Result<Arc<SourceFile>> {
     Ok(Arc::new(SourceFile::new(path.display().to_string(), text, 0)))
 }
 
-fn settings(args: &TargetArgs, env: &Environment) -> anyhow::Result<Settings> {
+fn settings(args: &RuleTargetArgs, env: &Environment) -> anyhow::Result<Settings> {
     let run = RunArgs {
         replay: ReplayArgs { window: args.replay.window.or(Some(LOOK)), ..args.replay.clone() },
         live: args.live.clone(),
@@ -130,7 +130,7 @@ fn settings(args: &TargetArgs, env: &Environment) -> anyhow::Result<Settings> {
 }
 
 /// The server, or why nothing is known of it.
-fn target(args: &TargetArgs, settings: &Settings) -> anyhow::Result<Result<Target, String>> {
+fn target(args: &RuleTargetArgs, settings: &Settings) -> anyhow::Result<Result<Target, String>> {
     let own = settings.history.prometheus.as_ref().and_then(|it| it.selector.clone());
     let selector = args.history.selector.clone().or(own).unwrap_or_default();
     let labels = matchers(&selector).map_err(|why| Failure {

@@ -56,7 +56,7 @@ fn listing(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 }
 
 /// The names of a gateway's fields; a meaning that is not known is a mistake of the settings.
-fn fields(named: &BTreeMap<String, String>) -> Result<GatewayFields, Failure> {
+pub(super) fn fields(named: &BTreeMap<String, String>) -> Result<GatewayFields, Failure> {
     let named = named.iter().map(|(meaning, name)| (meaning.clone(), name.as_str().into()));
     serde_json::from_value(Value::Object(named.collect())).map_err(|error| Failure {
         tried: "read `gateway_fields` in the settings file".into(),

@@ -24,6 +24,17 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Writes to stdout as it comes. A reader that went away (`| head`) is no error, and gives `None`.
+pub(crate) fn stream<T>(
+    write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
+) -> anyhow::Result<Option<T>> {
+    match write(&mut io::stdout().lock()) {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(None),
+        Err(error) => Err(error).context("failed to write to stdout"),
+    }
+}
+
 /// Writes a line for people to stderr.
 pub(crate) fn note(text: &str) {
     // Where stderr is gone, nobody can be told.

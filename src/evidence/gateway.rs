@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Span, Time};
 
-/// The gateway's records, in order of arrival.
+/// Records of requests, in order of arrival.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GatewayLog {
     /// The requests, by `at`.
@@ -40,6 +40,9 @@ pub struct GatewayRecord {
     /// Version of the prompt template.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_version: Option<String>,
+    /// Why admission control refused it, where it did.
+    #[serde(rename = "rejection_reason", skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<String>,
     /// The customer behind it.
     #[serde(rename = "tenant_id", skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
@@ -55,6 +58,30 @@ pub struct GatewayRecord {
     /// Whether the gateway gave up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timed_out: Option<bool>,
+    /// Milliseconds in the engine's queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_wait_ms: Option<f64>,
+    /// Milliseconds of generation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation_ms: Option<f64>,
+    /// Version of the server that answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend_version: Option<String>,
+    /// Version of the adapter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter_version: Option<String>,
+    /// Whether its prefix was found in the cache.
+    #[serde(rename = "prefix_cache_hit", skip_serializing_if = "Option::is_none")]
+    pub prefix_hit: Option<bool>,
+    /// Whether its prompt was cut to the token budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trimmed: Option<bool>,
+    /// Chunks that retrieval put into its prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retrieved_chunks: Option<f64>,
+    /// Why generation ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
 }
 
 impl GatewayRecord {
@@ -66,6 +93,13 @@ impl GatewayRecord {
     /// Whether time ran out, by its flag or status 408 or 504.
     pub fn ran_out_of_time(&self) -> Option<bool> {
         self.timed_out.or_else(|| self.status.map(|status| matches!(status, 408 | 504)))
+    }
+
+    /// Whether memory ran out while it was answered, by why generation ended.
+    pub fn ran_out_of_memory(&self) -> Option<bool> {
+        let reason = self.finish_reason.as_ref()?.to_lowercase();
+        let word = |word: &str| matches!(word, "oom" | "outofmemory");
+        Some(reason.contains("out_of_memory") || reason.split(['_', '-', ' ']).any(word))
     }
 
     /// Whether it ended with an error or a time-out.
@@ -112,6 +146,8 @@ pub struct GatewayFields {
     pub adapter: String,
     /// Version of the prompt template.
     pub prompt_version: String,
+    /// Why admission control refused the request.
+    pub rejected: String,
     /// The customer.
     pub tenant: String,
     /// The conversation.
@@ -122,6 +158,22 @@ pub struct GatewayFields {
     pub cancelled: String,
     /// Whether the gateway gave up: true or false.
     pub timed_out: String,
+    /// Milliseconds in the engine's queue.
+    pub queue_wait_ms: String,
+    /// Milliseconds of generation.
+    pub generation_ms: String,
+    /// Version of the server that answered.
+    pub backend_version: String,
+    /// Version of the adapter.
+    pub adapter_version: String,
+    /// Whether the prefix was cached: true or false.
+    pub prefix_hit: String,
+    /// Whether the prompt was cut to the token budget: true or false.
+    pub trimmed: String,
+    /// Chunks that retrieval put into the prompt.
+    pub retrieved_chunks: String,
+    /// Why generation ended.
+    pub finish_reason: String,
 }
 
 impl Default for GatewayFields {
@@ -135,11 +187,20 @@ impl Default for GatewayFields {
             output_tokens: "output_tokens".into(),
             adapter: "adapter_id".into(),
             prompt_version: "prompt_version".into(),
+            rejected: "rejection_reason".into(),
             tenant: "tenant_id".into(),
             session: "session_id".into(),
             request_id: "request_id".into(),
             cancelled: "cancelled".into(),
             timed_out: "timed_out".into(),
+            queue_wait_ms: "queue_wait_ms".into(),
+            generation_ms: "generation_ms".into(),
+            backend_version: "backend_version".into(),
+            adapter_version: "adapter_version".into(),
+            prefix_hit: "prefix_cache_hit".into(),
+            trimmed: "trimmed".into(),
+            retrieved_chunks: "retrieved_chunks".into(),
+            finish_reason: "finish_reason".into(),
         }
     }
 }

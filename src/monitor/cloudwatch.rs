@@ -302,7 +302,7 @@ impl Writer<'_> {
             alarm_actions: self.options.actions.clone(),
             watched: self.watched(query, of, period as u64),
             evaluation_periods: (shape.lasting / period).ceil().max(1.0) as u64,
-            threshold: tidy(bound * query.scale()),
+            threshold: tidy(bound / query.scale()),
             comparison_operator: operator,
             treat_missing_data: match shape.missing {
                 MissingMeans::Fine => "notBreaching",

@@ -1,10 +1,10 @@
-//! Reading measures, alerts, objectives and tiers: the embedded ones, then the user's own.
+//! Reading measures, alerts, objectives, tiers and dashboards: the embedded ones, then the user's own.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use serde::de::DeserializeOwned;
 
-use super::{Alert, Measure, Slo, Threshold, TierRule};
+use super::{Alert, Measure, Slo, Threshold, TierRule, dashboard::Row};
 use crate::runbook::{
     PolicyEntry,
     load::{Embedded, LoadError, monitoring_files, parse},
@@ -25,6 +25,8 @@ pub struct Rules {
     pub slos: Vec<Slo>,
     /// Sets of burn-rate tiers, by name.
     pub tiers: BTreeMap<String, Vec<TierRule>>,
+    /// Rows of the dashboard, from the most urgent to the least.
+    pub rows: Vec<Row>,
 }
 
 impl Rules {
@@ -62,8 +64,9 @@ impl Rules {
             "alerts" => override_by(&mut self.alerts, file, |alert: &Alert| &alert.id)?,
             "slos" => override_by(&mut self.slos, file, |slo: &Slo| &slo.id)?,
             "tiers" => self.tiers.extend(parse::<BTreeMap<String, Vec<TierRule>>>(file)?),
+            "dashboards" => override_by(&mut self.rows, file, |row: &Row| &row.id)?,
             _ => {
-                let known = "measures.yaml, alerts.yaml, slos.yaml, tiers.yaml";
+                let known = "measures.yaml, alerts.yaml, slos.yaml, tiers.yaml, dashboards.yaml";
                 let message = format!("nothing reads `{name}` here; files are called {known}");
                 return Err(Box::new(Problem::error(file, 0..0, message)));
             }
@@ -131,6 +134,29 @@ mod tests {
             assert_eq!(measures.len(), 1, "{}", slo.id);
             measures.into_iter().for_each(measured);
             assert!(slo.burn.iter().all(|set| rules.tiers.contains_key(set)), "{}", slo.id);
+        }
+    }
+
+    #[test]
+    fn every_panel_names_what_exists() {
+        let (rules, library) = (Rules::embedded().unwrap(), Library::embedded().unwrap());
+        let mut ids = std::collections::BTreeSet::new();
+        for row in &rules.rows {
+            assert!(seconds(&row.period).is_some(), "{}", row.id);
+            for panel in &row.panels {
+                assert!(ids.insert(&panel.id), "{} stands twice", panel.id);
+                assert!(!panel.measures.is_empty() && !panel.why.is_empty(), "{}", panel.id);
+                for measure in &panel.measures {
+                    assert!(rules.measures.contains_key(measure), "{}: {measure}", panel.id);
+                }
+                let alert = panel.alert.as_ref();
+                assert!(alert.is_none_or(|id| rules.alerts.iter().any(|it| it.id == *id)));
+                let slo = panel.slo.as_ref();
+                assert!(slo.is_none_or(|id| rules.slos.iter().any(|it| it.id == *id)));
+                let lines = [&panel.target, &panel.red_above].into_iter().flatten();
+                let mut values = lines.map(|line| line.value(&library.policy));
+                assert!(values.all(|value| value.is_some()), "{}", panel.id);
+            }
         }
     }
 

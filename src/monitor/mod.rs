@@ -6,9 +6,16 @@
 
 pub mod burn;
 pub mod cloudwatch;
+pub mod cloudwatch_dashboard;
+pub mod collector;
+pub mod dashboard;
+pub mod emf;
+pub mod grafana;
 pub mod lint;
 pub mod load;
+pub mod names;
 pub mod objective;
+pub mod page;
 pub mod prometheus;
 pub mod promql;
 pub mod read;
@@ -41,6 +48,9 @@ pub struct Measure {
     /// How CloudWatch tells it.
     #[serde(default)]
     pub cloudwatch: Option<CloudQuery>,
+    /// How an exporter beside vLLM tells it.
+    #[serde(default)]
+    pub exporter: Option<ExporterQuery>,
     /// Paths of which one answers 200 where the server is well.
     #[serde(default)]
     pub probe: Vec<String>,
@@ -167,31 +177,56 @@ pub struct CloudQuery {
     /// The metric that it is divided by, where the measure is a ratio of two.
     #[serde(default)]
     pub over: Option<String>,
-    /// Its namespace; that of the gateway where it is not set.
-    #[serde(default)]
-    pub namespace: Option<String>,
     /// Its dimensions; the usual ones where empty.
     #[serde(default)]
     pub by: Vec<String>,
+    /// Its namespace; that of the gateway where there is none.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Factor from its own unit to the measure's; that of its name where there is none.
+    #[serde(default)]
+    pub scale: Option<f64>,
 }
 
-/// Dimensions of the gateway's metrics, unless a measure names others.
-pub const USUAL_DIMENSIONS: [&str; 2] = ["AdapterId", "BackendVersion"];
-
 impl CloudQuery {
+    /// Factor from the metric's own unit to that of the measure: names that end in `Ms` are
+    /// milliseconds, but a number of samples has no unit.
+    pub fn scale(&self) -> f64 {
+        let milliseconds = self.metric.ends_with("Ms") && self.statistic != "SampleCount";
+        self.scale.unwrap_or(if milliseconds { 1e-3 } else { 1.0 })
+    }
+
     /// Names of its dimensions.
     pub fn dimensions(&self) -> Vec<&str> {
         match self.by.is_empty() {
-            true => USUAL_DIMENSIONS.to_vec(),
+            true => names::DIMENSIONS.to_vec(),
             false => self.by.iter().map(String::as_str).collect(),
         }
     }
+}
 
-    /// What a second or a ratio counts there: milliseconds where the name says so.
-    pub fn scale(&self) -> f64 {
-        let in_ms = self.metric.ends_with("Ms") && self.statistic != "SampleCount";
-        if in_ms { 1e3 } else { 1.0 }
-    }
+/// A question to an exporter beside vLLM, under the names that it has there.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExporterQuery {
+    /// The exporter, e.g. `dcgm-exporter`.
+    pub exporter: String,
+    /// Its metric.
+    pub metric: String,
+    /// A metric that makes the whole together with the first, which then is a share of it.
+    #[serde(default)]
+    pub rest: Option<String>,
+    /// Whether the growth over the window is asked, and not the last value.
+    #[serde(default)]
+    pub growth: bool,
+    /// Factor to the measure's unit; 1 where there is none.
+    #[serde(default)]
+    pub scale: Option<f64>,
+    /// Labels that tell its series apart.
+    pub by: Vec<String>,
+    /// What the exporter must be told for the metric to be there.
+    #[serde(default)]
+    pub needs: Option<String>,
 }
 
 /// An alert rule.

@@ -5,7 +5,7 @@ use crate::signals::{
     families::{self, Engine, Kind, Version},
 };
 
-use super::{Across, Measure, Part, Query, duration};
+use super::{Across, ExporterQuery, Measure, Part, Query, duration};
 
 /// What is asked, and how series are told apart there.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,9 @@ pub type Unavailable = String;
 impl Dialect {
     /// The expression of a measure over the last `window` seconds.
     pub fn expression(&self, measure: &Measure, window: f64) -> Result<String, Unavailable> {
+        if let Some(query) = &measure.exporter {
+            return Ok(of_exporter(query, &duration(window)));
+        }
         let Some(query) = &measure.metrics else { return self.without_metrics(measure) };
         let range = duration(window);
         match query {
@@ -106,10 +109,16 @@ impl Dialect {
             return Ok(format!("min by ({by}) (up{})", self.matchers(&[])));
         }
         match &measure.cloudwatch {
-            Some(query) => Err(format!(
-                "vLLM exports nothing like it: the gateway writes {} to CloudWatch",
-                query.metric
-            )),
+            Some(query) => Err(match &query.namespace {
+                None => format!(
+                    "vLLM exports nothing like it: the gateway writes {} to CloudWatch",
+                    query.metric
+                ),
+                Some(namespace) => format!(
+                    "vLLM exports nothing like it: CloudWatch has {} in {namespace}",
+                    query.metric
+                ),
+            }),
             None => Err("no backend has it".into()),
         }
     }
@@ -124,6 +133,18 @@ impl Dialect {
         let labels = std::iter::once(label).chain(self.by.iter().map(String::as_str));
         labels.collect::<Vec<_>>().join(", ")
     }
+}
+
+/// What an exporter beside the server is asked; its series carry none of the server's labels.
+fn of_exporter(query: &ExporterQuery, range: &str) -> String {
+    let metric = &query.metric;
+    let value = match (&query.rest, query.growth) {
+        (Some(rest), _) => format!("{metric} / ({metric} + {rest})"),
+        (None, true) => format!("increase({metric}[{range}])"),
+        (None, false) => metric.clone(),
+    };
+    let folded = format!("max by ({}) ({value})", query.by.join(", "));
+    query.scale.map_or(folded.clone(), |scale| format!("{folded} * {scale}"))
 }
 
 impl Part {

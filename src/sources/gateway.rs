@@ -1,5 +1,6 @@
 //! Records of the gateway before the engine: JSON lines, or an access log in combined format.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -26,9 +27,11 @@ const MAX_TEXT: usize = 128;
 const BEFORE: f64 = 3600.0;
 /// Seconds by which the gateway's clock may run ahead.
 const SKEW: f64 = 60.0;
-/// Requests that must come before a prompt version for it to be new.
+/// Versions told apart; more are no versions but ids.
+const MAX_VERSIONS: usize = 100;
+/// Requests that must come before a version for it to be new.
 const SEEN_BEFORE: usize = 20;
-/// Requests of a new prompt version that make it more than a try.
+/// Requests of a new version that make it more than a try.
 const SENT_SINCE: usize = 5;
 
 /// Records what `file` tells of the bundle's time. Only the fields that are named are kept, so no
@@ -74,13 +77,35 @@ fn kept(
     fields: &GatewayFields,
     reach: Span,
 ) -> io::Result<(Vec<u8>, usize)> {
-    let (mut kept, mut skipped) = (Vec::new(), 0);
-    let mut line = Vec::new();
+    let (mut kept, mut lost) = (Vec::new(), 0);
+    let skipped = each(reader, fields, |record| {
+        if !reach.contains(record.at) {
+            return Ok(());
+        }
+        if kept.len() >= MAX_KEPT {
+            lost += 1;
+            return Ok(());
+        }
+        serde_json::to_writer(&mut kept, &record)?;
+        kept.push(b'\n');
+        Ok(())
+    })?;
+    Ok((kept, skipped + lost))
+}
+
+/// Hands over the records of a stream one by one, however long it is, and tells how many lines
+/// could not be read. Ends with the first error of the reader or of `take`.
+pub fn each(
+    reader: &mut dyn BufRead,
+    fields: &GatewayFields,
+    mut take: impl FnMut(GatewayRecord) -> io::Result<()>,
+) -> io::Result<usize> {
+    let (mut line, mut skipped) = (Vec::new(), 0);
     loop {
         line.clear();
         let read = reader.take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
         if read == 0 {
-            return Ok((kept, skipped));
+            return Ok(skipped);
         }
         if read == MAX_LINE && !line.ends_with(b"\n") {
             reader.skip_until(b'\n')?;
@@ -88,12 +113,8 @@ fn kept(
             skipped += 1;
         }
         match record(&line, fields) {
-            Line::Record(record) if reach.contains(record.at) && kept.len() < MAX_KEPT => {
-                serde_json::to_writer(&mut kept, &record)?;
-                kept.push(b'\n');
-            }
-            Line::Record(record) if reach.contains(record.at) => skipped += 1,
-            Line::Record(_) | Line::Nothing => {}
+            Line::Record(record) => take(*record)?,
+            Line::Nothing => {}
             Line::Garbage => skipped += 1,
         }
     }
@@ -156,13 +177,15 @@ fn record(line: &[u8], fields: &GatewayFields) -> Line {
     }
 }
 
-fn from_json(line: &Value, fields: &GatewayFields) -> Option<GatewayRecord> {
+/// One request; `None` where its time is not told.
+pub(super) fn from_json(line: &Value, fields: &GatewayFields) -> Option<GatewayRecord> {
     let field = |name: &str| {
         let whole = line.get(name);
         whole.or_else(|| name.split('.').try_fold(line, |value, part| value.get(part)))
     };
     let number = |name: &str| {
-        let number = field(name)?.as_f64();
+        let value = field(name)?;
+        let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
         number.filter(|number| number.is_finite() && *number >= 0.0)
     };
     let text = |name: &str| match field(name)? {
@@ -179,12 +202,30 @@ fn from_json(line: &Value, fields: &GatewayFields) -> Option<GatewayRecord> {
         output_tokens: number(&fields.output_tokens),
         adapter: text(&fields.adapter),
         prompt_version: text(&fields.prompt_version),
+        rejected: text(&fields.rejected),
         tenant: text(&fields.tenant),
         session: text(&fields.session),
         request_id: text(&fields.request_id),
-        cancelled: field(&fields.cancelled).and_then(Value::as_bool),
-        timed_out: field(&fields.timed_out).and_then(Value::as_bool),
+        cancelled: field(&fields.cancelled).and_then(flag),
+        timed_out: field(&fields.timed_out).and_then(flag),
+        queue_wait_ms: number(&fields.queue_wait_ms),
+        generation_ms: number(&fields.generation_ms),
+        backend_version: text(&fields.backend_version),
+        adapter_version: text(&fields.adapter_version),
+        prefix_hit: field(&fields.prefix_hit).and_then(flag),
+        trimmed: field(&fields.trimmed).and_then(flag),
+        retrieved_chunks: number(&fields.retrieved_chunks),
+        finish_reason: text(&fields.finish_reason),
     })
+}
+
+/// True or false, which some write as 1 or 0.
+fn flag(value: &Value) -> Option<bool> {
+    match value.as_str() {
+        Some("true" | "True") => Some(true),
+        Some("false" | "False") => Some(false),
+        _ => value.as_bool().or_else(|| value.as_f64().map(|number| number != 0.0)),
+    }
 }
 
 fn status(value: &Value) -> Option<u16> {
@@ -216,28 +257,68 @@ fn access_line(line: &str) -> Option<(GatewayRecord, bool)> {
     Some((record, request.starts_with("POST ")))
 }
 
-/// Prompt versions that went out: first seen after others, and not for a try only.
-pub(super) fn events(log: &GatewayLog) -> Vec<Event> {
+/// A version that a record may tell.
+type Version = fn(&GatewayRecord) -> Option<&str>;
+
+/// Versions that went out, by the gateway's records, else by traces.
+pub(super) fn events(gateway: Option<&GatewayLog>, traces: Option<&GatewayLog>) -> Vec<Event> {
+    let telling = |version: Version| {
+        let mut logs = [gateway, traces].into_iter().flatten();
+        let log = logs.find(|log| log.records.iter().any(|record| version(record).is_some()));
+        log.map(|log| log.records.iter().collect::<Vec<_>>()).unwrap_or_default()
+    };
+    let (prompt, backend): (Version, Version) =
+        (|it| it.prompt_version.as_deref(), |it| it.backend_version.as_deref());
+    let adapter: Version = |it| it.adapter_version.as_deref();
+    let mut events = released(&telling(prompt), EventKind::PromptVersion, "prompt version", prompt);
+    events.extend(released(
+        &telling(backend),
+        EventKind::VersionChanged,
+        "backend version",
+        backend,
+    ));
+    for (name, records) in by_adapter(telling(adapter)) {
+        let what = format!("version of adapter {name}");
+        events.extend(released(&records, EventKind::AdapterLoaded, &what, adapter));
+    }
+    events
+}
+
+fn by_adapter(records: Vec<&GatewayRecord>) -> BTreeMap<&str, Vec<&GatewayRecord>> {
+    let mut adapters: BTreeMap<&str, Vec<&GatewayRecord>> = BTreeMap::new();
+    for record in records {
+        if let Some(name) = record.adapter.as_deref() {
+            adapters.entry(name).or_default().push(record);
+        }
+    }
+    adapters
+}
+
+/// Versions first seen after others, and not for a try only.
+fn released(
+    records: &[&GatewayRecord],
+    kind: EventKind,
+    what: &str,
+    version: Version,
+) -> Vec<Event> {
     let mut seen: Vec<(&str, usize, usize)> = Vec::new();
-    for (index, record) in log.records.iter().enumerate() {
-        let Some(version) = record.prompt_version.as_deref() else { continue };
-        match seen.iter_mut().find(|(known, ..)| *known == version) {
-            Some((.., sent)) => *sent += 1,
-            None => seen.push((version, index, 1)),
+    for (index, record) in records.iter().enumerate() {
+        let Some(version) = version(record) else { continue };
+        match seen.iter().position(|(known, ..)| *known == version) {
+            Some(known) => seen[known].2 += 1,
+            None if seen.len() < MAX_VERSIONS => seen.push((version, index, 1)),
+            None => {}
         }
     }
     let is_new =
         |(_, first, sent): &&(&str, usize, usize)| *first >= SEEN_BEFORE && *sent >= SENT_SINCE;
     seen.iter()
         .filter(is_new)
-        .filter_map(|&(version, first, _)| {
-            let before = log.records[..first].iter().rev();
-            let (at, old) = before
-                .filter_map(|record| Some((record.at, record.prompt_version.as_deref()?)))
-                .next()?;
-            let kind = EventKind::PromptVersion;
-            let text = format!("prompt version {old} → {version}");
-            Some(Event { at: log.records[first].at, not_before: at, kind, text })
+        .filter_map(|&(new, first, _)| {
+            let before = records[..first].iter().rev();
+            let (at, old) = before.filter_map(|it| Some((it.at, version(it)?))).next()?;
+            let text = format!("{what} {old} → {new}");
+            Some(Event { at: records[first].at, not_before: at, kind, text, source: "gateway" })
         })
         .collect()
 }

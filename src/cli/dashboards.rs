@@ -1,0 +1,121 @@
+//! Flags of `dashboard` and `collector`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::ConfigArgs;
+
+/// Commands about dashboards.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DashboardCommand {
+    /// Write the dashboard for Grafana or CloudWatch, with what the target really exports
+    Render(Box<DashboardArgs>),
+}
+
+/// Commands about collecting metrics.
+#[derive(Debug, Clone, Subcommand)]
+pub enum CollectorCommand {
+    /// Write a configuration that collects exactly what alerts, objectives and dashboards use
+    Render(Box<CollectorArgs>),
+    /// Turn the gateway's records into CloudWatch metrics: lines in Embedded Metric Format on stdout
+    Emf(EmfArgs),
+}
+
+/// Whose metrics are meant.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Target")]
+pub struct TargetArgs {
+    /// Base URL of the vLLM server that is looked at [default: found on this host]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Prometheus that has the server's series
+    #[arg(long, value_name = "URL", conflicts_with = "url")]
+    pub prometheus: Option<String>,
+    /// Labels that the server's series have there, e.g. 'job="vllm"'
+    #[arg(long, value_name = "LABELS", requires = "prometheus")]
+    pub selector: Option<String>,
+    /// Recorded evidence: a bundle, or saved /metrics pages (repeat the flag for several)
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["url", "prometheus"])]
+    pub replay: Vec<PathBuf>,
+    /// A release of vLLM, where there is no server to look at, e.g. 0.23.0
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["url", "prometheus", "replay"])]
+    pub vllm_version: Option<String>,
+    /// Folder of your own runbooks, policy and monitoring; later ones win
+    #[arg(long, value_name = "DIR")]
+    pub runbooks: Vec<PathBuf>,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// Flags of `dashboard render`.
+#[derive(Debug, Clone, Args)]
+pub struct DashboardArgs {
+    /// What it is for
+    #[arg(long, value_name = "BACKEND")]
+    pub to: DashboardBackend,
+    /// AWS region of the metrics, for CloudWatch [default: that of the settings file]
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// AWS account of the alarms, for CloudWatch: their states stand on top
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<String>,
+    /// Write it to this file, all of it or nothing [default: stdout]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Target.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// Flags of `collector render`.
+#[derive(Debug, Clone, Args)]
+pub struct CollectorArgs {
+    /// Addresses of the servers, as the collector reaches them, e.g. 10.0.0.7:8000
+    #[arg(value_name = "HOST:PORT")]
+    pub servers: Vec<String>,
+    /// What it is for
+    #[arg(long, value_name = "COLLECTOR")]
+    pub to: CollectorKind,
+    /// Address of dcgm-exporter, for the GPUs (repeat for several)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub gpu: Vec<String>,
+    /// Write it to this file, all of it or nothing [default: stdout]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Target.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// Flags of `collector emf`.
+#[derive(Debug, Clone, Args)]
+pub struct EmfArgs {
+    /// Records of the gateway, as JSON lines, whose fields diagnose.toml may name; - is stdin
+    #[arg(long, value_name = "FILE")]
+    pub gateway: PathBuf,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// What a dashboard is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DashboardBackend {
+    /// JSON to import, for any Prometheus.
+    Grafana,
+    /// The body that PutDashboard takes.
+    Cloudwatch,
+}
+
+/// What a configuration is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CollectorKind {
+    /// prometheus.yml.
+    Prometheus,
+    /// An OpenTelemetry collector that writes to Prometheus.
+    Otel,
+    /// The CloudWatch agent.
+    CloudwatchAgent,
+}
