@@ -81,7 +81,8 @@ fn expressions(dashboard: &Value) -> Vec<String> {
 
 /// Rows of guide A, section 7, in its order: row, period, and each panel with how it is drawn, how
 /// many lines it has at least, and its alert.
-type GuideRow = (&'static str, &'static str, &'static [(&'static str, &'static str, usize, &'static str)]);
+type GuideRow =
+    (&'static str, &'static str, &'static [(&'static str, &'static str, usize, &'static str)]);
 const GUIDE_A: [GuideRow; 4] = [
     (
         "Health now",
@@ -319,9 +320,13 @@ fn cloudwatch_has_the_panels_of_the_first_guide() {
     for percentile in ["p50", "p95", "p99"] {
         assert!(asks("Time to first token").contains(&format!("'{percentile}'")));
     }
-    assert_no_overlap(dashboard["widgets"].as_array().unwrap().iter().map(|it| {
-        ["x", "y", "width", "height"].map(|key| it[key].as_u64().unwrap())
-    }));
+    assert_no_overlap(
+        dashboard["widgets"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| ["x", "y", "width", "height"].map(|key| it[key].as_u64().unwrap())),
+    );
 }
 
 #[test]
@@ -408,7 +413,8 @@ fn everything_that_a_panel_asks_for_is_collected_and_nothing_that_no_one_uses() 
     for name in words.filter(|it| it.starts_with("vllm:") || it.starts_with("http_")) {
         assert!(kept.contains(name), "{name} is not collected");
     }
-    let unused = ["vllm:cache_config_info", "process_open_fds", "vllm:iteration_tokens_total_bucket"];
+    let unused =
+        ["vllm:cache_config_info", "process_open_fds", "vllm:iteration_tokens_total_bucket"];
     assert!(unused.iter().all(|name| !kept.contains(name)), "{kept:?}");
 }
 
@@ -463,7 +469,9 @@ fn emf(settings: &str) -> cli::Ran {
     let (records, config) = (folder.path().join("gateway.jsonl"), folder.path().join("d.toml"));
     fs::write(&records, RECORDS).unwrap();
     fs::write(&config, settings).unwrap();
-    finish(diagnose().args(["collector", "emf", "--gateway"]).arg(records).arg("--config").arg(config))
+    finish(
+        diagnose().args(["collector", "emf", "--gateway"]).arg(records).arg("--config").arg(config),
+    )
 }
 
 fn lines(ran: &cli::Ran) -> Vec<Value> {
@@ -520,10 +528,8 @@ fn every_metric_of_the_catalogue_is_written_with_its_dimensions() {
 
 #[test]
 fn names_are_those_of_the_settings() {
-    let ran = emf(
-        "[aws]\nnamespace = 'Chat'\nmetrics = { TTFTMs = 'FirstToken' }\n\
-         dimensions = { AdapterId = 'Lora' }\n",
-    );
+    let ran = emf("[aws]\nnamespace = 'Chat'\nmetrics = { TTFTMs = 'FirstToken' }\n\
+         dimensions = { AdapterId = 'Lora' }\n");
     let line = &lines(&ran)[0];
     assert_eq!((&line["FirstToken"], &line["Lora"]), (&json!(180.5), &json!("manga_v3")));
     assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Namespace"], "Chat");

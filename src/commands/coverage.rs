@@ -98,6 +98,12 @@ pub enum Carrier {
     Event,
     /// A top-level field of the report.
     Report,
+    /// A measure that alerts, objectives and dashboards watch.
+    Measure,
+    /// An alert rule.
+    Alert,
+    /// An objective, or `objective/rule` or `objective/tier`.
+    Slo,
     /// A command as typed after `diagnose`, with a flag where the flag does it.
     Command,
 }

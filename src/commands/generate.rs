@@ -17,6 +17,7 @@ use crate::{
     config::FileConfig,
     eval::{published::Published, render},
     exit::{self, Exit},
+    monitor::{load::Rules, tables},
     report,
     runbook::{Cause, Check, Library, Runbook},
     sources::aws::permissions::{ASKED, Ask},
@@ -87,6 +88,7 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         expected.insert(path, schema_text(of)?);
     }
     let score = published(root)?;
+    let rules = Rules::embedded()?;
     let parts = [
         ("README.md", "exit codes", exit::markdown_table()),
         ("README.md", "causes", causes_table(&Library::embedded()?)),
@@ -95,6 +97,9 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         (ACCURACY, "left out", score.without_table()),
         (AWS, "aws operations", operations_table()),
         (AWS, "aws policy", policy()?),
+        (MONITORING, "alerts", tables::alerts(&rules, &Library::embedded()?.policy)),
+        (MONITORING, "objectives", tables::objectives(&rules)),
+        (MONITORING, "tiers", tables::tiers(&rules)),
     ];
     for (page, part, text) in parts {
         let page = PathBuf::from(page);
@@ -132,6 +137,8 @@ fn policy() -> anyhow::Result<String> {
     let policy = json!({ "Version": "2012-10-17", "Statement": statements });
     Ok(format!("```json\n{}\n```\n", serde_json::to_string_pretty(&policy)?))
 }
+/// The page about alerts and objectives.
+const MONITORING: &str = "docs/monitoring.md";
 
 /// The score that was published last.
 fn published(root: &Path) -> anyhow::Result<Published> {

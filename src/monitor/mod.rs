@@ -22,6 +22,7 @@ pub mod read;
 pub mod rule;
 pub mod shown;
 pub mod state;
+pub mod tables;
 pub mod target;
 
 use serde::Deserialize;
