@@ -95,11 +95,11 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         ("README.md", "accuracy", score.summary()),
         (ACCURACY, "simulated", format!("```\n{}```\n", render::terminal(&score.simulated))),
         (ACCURACY, "left out", score.without_table()),
+        (AWS, "aws operations", operations_table()),
+        (AWS, "aws policy", policy()?),
         (MONITORING, "alerts", tables::alerts(&rules, &Library::embedded()?.policy)),
         (MONITORING, "objectives", tables::objectives(&rules)),
         (MONITORING, "tiers", tables::tiers(&rules)),
-        (AWS, "aws operations", operations_table()),
-        (AWS, "aws policy", policy()?),
     ];
     for (page, part, text) in parts {
         let page = PathBuf::from(page);
@@ -116,9 +116,6 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
 
 /// The page that holds the score.
 const ACCURACY: &str = "docs/accuracy.md";
-
-/// The page about alerts and objectives.
-const MONITORING: &str = "docs/monitoring.md";
 
 /// The page about AWS.
 const AWS: &str = "docs/aws.md";
@@ -140,6 +137,8 @@ fn policy() -> anyhow::Result<String> {
     let policy = json!({ "Version": "2012-10-17", "Statement": statements });
     Ok(format!("```json\n{}\n```\n", serde_json::to_string_pretty(&policy)?))
 }
+/// The page about alerts and objectives.
+const MONITORING: &str = "docs/monitoring.md";
 
 /// The score that was published last.
 fn published(root: &Path) -> anyhow::Result<Published> {

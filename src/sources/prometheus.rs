@@ -141,7 +141,7 @@ async fn gather(
     };
     record.grain = plan::grain(&found, reach);
     asker.keep(record, Part::Replicas, counts, counted);
-    let server = of_server(options, &replicas, selector);
+    let server = of_server(&replicas, selector);
     match record.grain {
         Grain::Fleet(step) => {
             fleet(asker, options, &replicas, Span { from: reach.from + step, ..reach }, record)
@@ -149,8 +149,12 @@ async fn gather(
         }
         _ => asker.history(Part::Metrics, &vllm, reach, found.series, record).await?,
     }
-    if let Some(server) = server {
-        let series = 60.0 * found.replicas as f64;
+    if let Some(matchers) = server {
+        let (names, each) = match record.grain {
+            Grain::Fleet(_) => (query::OF_LIFE.to_owned(), 2.0),
+            _ => (query::of_server(&options.metrics), 60.0),
+        };
+        let (server, series) = (query::series(&names, &matchers), each * found.replicas as f64);
         let server = asker.history(Part::Server, &server, reach, series, record).await;
         note(record, "metrics of the HTTP layer and the process", server);
     }
@@ -189,19 +193,18 @@ fn names(stored: &[Column], metrics: &[Metric]) -> Vec<Named> {
 /// Most replicas that are named one by one in a query.
 const NAMED: usize = 50;
 
-/// Series of the HTTP layer and the process. Other programs export the same names, so they are
-/// asked for by the labels that Prometheus gave to vLLM's own series.
-fn of_server(options: &Options, replicas: &Replicas, selector: &str) -> Option<String> {
-    let names = query::of_server(&options.metrics);
+/// What tells series of the HTTP layer and the process from those of other programs, which export
+/// the same names: the labels that Prometheus gave to vLLM's own series.
+fn of_server(replicas: &Replicas, selector: &str) -> Option<String> {
     let matcher = |label: &str| {
         let values = replicas.values(label);
         (1..=NAMED).contains(&values.len()).then(|| query::one_of(label, &values))
     };
     let matchers: Vec<String> = ["job", "instance"].into_iter().filter_map(matcher).collect();
     if matchers.is_empty() {
-        return (!selector.is_empty()).then(|| query::series(&names, selector));
+        return Some(selector.to_owned()).filter(|selector| !selector.is_empty());
     }
-    Some(query::series(&names, &matchers.join(",")))
+    Some(matchers.join(","))
 }
 
 /// Asks for gauges by replica, and for the growth of all else in sum.
@@ -224,8 +227,14 @@ async fn fleet(
     let series = 20.0 * replicas.each.len() as f64;
     asker.history(Part::Metrics, &gauges, reach, series, record).await?;
     let without: Vec<&str> = replicas.added.iter().map(String::as_str).collect();
-    let sums = asker.sums(&counting, &without.join(", "), selector, reach, record).await;
+    let without = without.join(", ");
+    let sums = asker.sums(&counting, &without, selector, reach, record).await;
     note(record, "some sums over the replicas", sums);
+    if let Some(matchers) = of_server(replicas, selector) {
+        let answers = ["http_requests_total".to_owned()];
+        let sums = asker.sums(&answers, &without, &matchers, reach, record).await;
+        note(record, "answers of the HTTP layer", sums);
+    }
     Ok(())
 }
 

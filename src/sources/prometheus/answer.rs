@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     fn said(status: u16, text: &str) -> Result<Answers, Trouble> {
-        read(&Answer { status, body: Vec::new(), ms: 1.0 }, text, 1_000)
+        read(&Answer { status, body: Vec::new(), ms: 1.0, date: None }, text, 1_000)
     }
 
     #[test]

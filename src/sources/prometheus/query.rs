@@ -8,6 +8,9 @@ use crate::{evidence::Span, sources::exposition};
 /// Every server of vLLM exports it, in every version, one series an engine.
 pub(super) const PRESENCE: &str = "num_requests_running";
 
+/// What tells of a process whether it lives, and since when.
+pub(super) const OF_LIFE: &str = "up|process_start_time_seconds";
+
 /// What comes between the stem of a name and its ending where a pipeline adds units.
 const UNITS: [&str; 5] = ["_ratio", "_seconds", "_milliseconds", "_bytes", "_tokens"];
 
