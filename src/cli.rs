@@ -1,5 +1,6 @@
 //! The command line: every command and flag, exactly as typed. What they mean is in `config`.
 
+mod alerts;
 mod dashboards;
 mod values;
 
@@ -7,9 +8,10 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use alerts::{LintArgs, RenderArgs, RulesFor, TargetArgs};
 pub use dashboards::{
     CollectorArgs, CollectorCommand, CollectorKind, DashboardArgs, DashboardBackend,
-    DashboardCommand, EmfArgs, TargetArgs,
+    DashboardCommand, EmfArgs,
 };
 pub use values::{At, FailOn, Format, PlainFormat, SchemaOf, Source, parse_duration, parse_size};
 use values::{parse_at, parse_chars, parse_share};
@@ -44,7 +46,8 @@ pub enum Command {
     PrefixDiff(PrefixDiffArgs),
     /// Judge the service level objectives: budget left, burn rates, and which tiers fire
     Slo(Box<WatchArgs>),
-    /// Check the alert rules, or see when they would have fired
+    /// Check the alert rules, see when they would have fired, write them for Prometheus or
+    /// CloudWatch, or look for mistakes in your own
     #[command(subcommand)]
     Alerts(AlertsCommand),
     /// Write the dashboard for Grafana or CloudWatch
@@ -395,6 +398,10 @@ pub enum AlertsCommand {
     Check(Box<WatchArgs>),
     /// When each alert would have fired over all of the history
     Backtest(Box<WatchArgs>),
+    /// Write all alerts, objectives and burn rates as rules, under the names the server exports
+    Render(Box<RenderArgs>),
+    /// Compare your own rules and dashboards with what the server exports; exit 1 on any mistake
+    Lint(Box<LintArgs>),
 }
 
 /// Flags of `eval`.

@@ -7,6 +7,7 @@ use diagnose::{
     cli,
     commands::coverage::{self, Carrier, Row, Section},
     evidence::EventKind,
+    monitor::{emf, load::Rules},
     report,
     runbook::{Cause, Library, expr},
     signals::{self, families},
@@ -125,6 +126,8 @@ fn exists(library: &Library, schema: &serde_json::Value, carrier: Carrier, name:
         Carrier::Version => library.versions.contains_key(name),
         Carrier::Event => serde_json::from_value::<EventKind>(name.into()).is_ok(),
         Carrier::Report => !schema["properties"][name].is_null(),
+        Carrier::Panel => is_panel(name),
+        Carrier::Emf => emf::CATALOGUE.iter().any(|metric| metric.name == name),
         Carrier::Command => is_command(name),
     }
 }
@@ -142,6 +145,11 @@ fn is_runbook(library: &Library, name: &str) -> bool {
             library.runbooks.get(id).is_some_and(|runbook| runbook.steps.contains_key(step))
         }
     }
+}
+
+fn is_panel(id: &str) -> bool {
+    let rows = Rules::embedded().unwrap().rows;
+    rows.iter().any(|row| row.id == id || row.panels.iter().any(|panel| panel.id == id))
 }
 
 fn is_command(line: &str) -> bool {
@@ -217,6 +225,8 @@ fn a_name_that_does_not_exist_is_seen() {
         (Carrier::Runbook, "high-ttft/queue", "high-ttft/pool"),
         (Carrier::Event, "restart", "deploy"),
         (Carrier::Report, "decomposition", "colour"),
+        (Carrier::Panel, "queued-requests", "queued"),
+        (Carrier::Emf, "TTFTMs", "TTFT"),
         (Carrier::Command, "runbook test", "runbook run"),
         (Carrier::Command, "sweep --probe", "sweep --prompt"),
     ] {

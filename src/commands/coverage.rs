@@ -98,6 +98,10 @@ pub enum Carrier {
     Event,
     /// A top-level field of the report.
     Report,
+    /// A panel of the dashboard, or a row of panels.
+    Panel,
+    /// A metric that gateway records become in CloudWatch.
+    Emf,
     /// A command as typed after `diagnose`, with a flag where the flag does it.
     Command,
 }

@@ -15,6 +15,11 @@ use crate::{
     cli::{self, GenerateArgs, SchemaOf},
     eval::{published::Published, render},
     exit::{self, Exit},
+    monitor::{
+        dashboard::{Panel, Row},
+        emf,
+        load::Rules,
+    },
     report,
     runbook::{Cause, Check, Library, Runbook},
 };
@@ -88,6 +93,8 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         ("README.md", "accuracy", score.summary()),
         (ACCURACY, "simulated", format!("```\n{}```\n", render::terminal(&score.simulated))),
         (ACCURACY, "left out", score.without_table()),
+        (DASHBOARDS, "panels", panels_table(&Rules::embedded()?)),
+        (DASHBOARDS, "gateway metrics", gateway_table()),
     ];
     for (page, part, text) in parts {
         let page = PathBuf::from(page);
@@ -104,6 +111,9 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
 
 /// The page that holds the score.
 const ACCURACY: &str = "docs/accuracy.md";
+
+/// The page that holds the panels.
+const DASHBOARDS: &str = "docs/dashboards.md";
 
 /// The score that was published last.
 fn published(root: &Path) -> anyhow::Result<Published> {
@@ -127,6 +137,27 @@ fn fill(page: &str, part: &str, text: &str) -> anyhow::Result<String> {
         bail!("the page has no line `{end}`");
     };
     Ok(format!("{before}{begin}{text}{end}{after}"))
+}
+
+/// All panels by row, in Markdown.
+fn panels_table(rules: &Rules) -> String {
+    let rows = rules.rows.iter().flat_map(|row| row.panels.iter().map(move |panel| (row, panel)));
+    let line = |(row, panel): (&Row, &Panel)| {
+        let shown: Vec<String> = panel.measures.iter().map(|id| format!("`{id}`")).collect();
+        let alert = panel.alert.as_ref().map(|id| format!("`{id}`")).unwrap_or_default();
+        let (row, period, title) = (&row.title, &row.period, &panel.title);
+        format!("| {row}, {period} | {title} | {} | {alert} |\n", shown.join(", "))
+    };
+    let lines: String = rows.map(line).collect();
+    format!("| row, period | panel | measures | alert |\n|---|---|---|---|\n{lines}")
+}
+
+/// The metrics that gateway records become, in Markdown.
+fn gateway_table() -> String {
+    let line =
+        |it: &emf::Metric| format!("| `{}` | {} | {} |\n", it.name, it.unit, it.by.join(", "));
+    let lines: String = emf::CATALOGUE.iter().map(line).collect();
+    format!("| metric | unit | dimensions |\n|---|---|---|\n{lines}")
 }
 
 /// All causes by family, in Markdown.

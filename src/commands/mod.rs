@@ -1,5 +1,6 @@
 //! One `match` over the commands, and the only place that writes to the outside.
 
+pub mod alerts;
 pub mod collect;
 pub mod collector;
 pub mod coverage;
@@ -77,6 +78,8 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Slo(args) => monitor::slo(&args, &env),
             Command::Alerts(AlertsCommand::Check(args)) => monitor::check(&args, &env),
             Command::Alerts(AlertsCommand::Backtest(args)) => monitor::backtest(&args, &env),
+            Command::Alerts(AlertsCommand::Render(args)) => alerts::render(&args, &env),
+            Command::Alerts(AlertsCommand::Lint(args)) => alerts::lint(&args, &env),
             Command::Dashboard(DashboardCommand::Render(args)) => dashboard::render(&args, &env),
             Command::Collector(CollectorCommand::Render(args)) => collector::render(&args, &env),
             Command::Collector(CollectorCommand::Emf(args)) => collector::emf(&args, &env),

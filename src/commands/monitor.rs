@@ -1,17 +1,20 @@
 //! `diagnose slo` and `diagnose alerts`: objectives and alert rules against any evidence.
 
+use std::path::PathBuf;
+
 use super::{
     Failure,
-    run::{ask, gather},
+    run::{Asked, ask, gather, judge},
     write,
 };
 use crate::{
-    cli::{JudgeArgs, OutputArgs, PlainFormat, RunArgs, WatchArgs},
+    cli::{ConfigArgs, JudgeArgs, OutputArgs, PlainFormat, RunArgs, WatchArgs},
     config::{self, Environment, Settings},
     evidence::{Evidence, Time},
     exit::Exit,
     monitor::{Alert, load::Rules, objective, shown, state},
     runbook::{Library, Severity, problem::did_you_mean},
+    signals::Ask,
     sources,
 };
 
@@ -26,7 +29,7 @@ struct Watched {
 
 /// Judges the objectives. Exit 1 where one is missed or a tier fires, 3 where none can be told.
 pub fn slo(args: &WatchArgs, env: &Environment) -> anyhow::Result<Exit> {
-    let rules = rules(args, env)?;
+    let rules = rules(&args.runbooks, &args.config, env)?;
     known(&args.ids, rules.slos.iter().map(|slo| slo.id.as_str()), "objective")?;
     let watched = look(args, env, rules)?;
     let wanted = watched.rules.slos.iter().filter(|slo| is_wanted(args, &slo.id));
@@ -64,7 +67,7 @@ pub fn check(args: &WatchArgs, env: &Environment) -> anyhow::Result<Exit> {
     })
 }
 
-/// When each alert would have fired over all of the history.
+/// When each alert would have fired over all of the history, and what a report says of that time.
 pub fn backtest(args: &WatchArgs, env: &Environment) -> anyhow::Result<Exit> {
     let watched = look_at_alerts(args, env)?;
     let (rules, policy) = (&watched.rules, &watched.library.policy);
@@ -72,20 +75,42 @@ pub fn backtest(args: &WatchArgs, env: &Environment) -> anyhow::Result<Exit> {
     let times =
         |alert: &Alert| state::backtest(alert, rules, policy, &watched.evidence, state::EVERY);
     let fired: Vec<_> = wanted
-        .flat_map(|alert| times(alert).into_iter().map(move |time| shown::fired(alert, time)))
+        .flat_map(|alert| times(alert).into_iter().map(move |time| (alert, time)))
+        .map(|(alert, time)| {
+            let found = found(&watched, &time);
+            shown::fired(alert, time, found)
+        })
         .collect();
     put(args, &watched, &fired, |fired, _| shown::fired_on_screen(fired))?;
     Ok(Exit::Clean)
 }
 
+/// What a sweep up to the end of a firing says.
+fn found(watched: &Watched, fired: &state::Fired) -> shown::Found {
+    let at = fired.to.unwrap_or(watched.evidence.span.to);
+    let asked = Asked { ask: Ask { at: Some(at), ..Ask::default() }, ..Asked::sweep() };
+    let report = judge(&asked, &watched.library, &watched.evidence);
+    let onset = report.onset.and_then(|onset| onset.at.parse::<jiff::Timestamp>().ok());
+    let firm = report.symptoms.into_iter().filter(|it| it.severity > Severity::Info);
+    shown::Found {
+        onset: onset.map(|onset| onset.as_millisecond() as f64 / 1e3),
+        symptoms: firm.map(|symptom| symptom.signal).collect(),
+    }
+}
+
 fn look_at_alerts(args: &WatchArgs, env: &Environment) -> anyhow::Result<Watched> {
-    let rules = rules(args, env)?;
+    let rules = rules(&args.runbooks, &args.config, env)?;
     known(&args.ids, rules.alerts.iter().map(|alert| alert.id.as_str()), "alert")?;
     look(args, env, rules)
 }
 
-fn rules(args: &WatchArgs, env: &Environment) -> anyhow::Result<Rules> {
-    Ok(Rules::load(&config::directories(&args.runbooks, &args.config, env)?)?)
+/// The rules in force.
+pub(super) fn rules(
+    runbooks: &[PathBuf],
+    config: &ConfigArgs,
+    env: &Environment,
+) -> anyhow::Result<Rules> {
+    Ok(Rules::load(&config::directories(runbooks, config, env)?)?)
 }
 
 fn look(args: &WatchArgs, env: &Environment, rules: Rules) -> anyhow::Result<Watched> {

@@ -302,4 +302,23 @@ mod tests {
         let fast = Tier { spends: 0.02, long: 3600.0, short: 300.0 };
         assert!(never(half, fast).unwrap().contains("14.400× the budget"));
     }
+
+    #[test]
+    fn a_tier_fires_as_late_as_the_formula_says() {
+        let (onset, share) = (7200.0, 0.05);
+        let mut minutes = vec![0.0; 121];
+        minutes.extend(vec![100.0 * share; 60]);
+        let evidence = failing(&minutes);
+        let rules = Rules::embedded().unwrap();
+        let slo = rules.slos.iter().find(|slo| slo.id == "availability").unwrap();
+        let fires = |at: &f64| {
+            let status = status(slo, &rules, &evidence, *at).unwrap();
+            status.tiers[0].state == TierState::Fires
+        };
+        let first = (0..60).map(|step| onset + f64::from(step) * 60.0).find(fires).unwrap();
+        let objective = Objective { share: slo.objective, period: 30.0 * 86400.0 };
+        let fast = tier(&rules.tiers["standard"][0]).unwrap();
+        let formula = objective.fires_after(fast, share).unwrap();
+        assert!((first - onset - formula).abs() <= 60.0, "{} and not {formula}", first - onset);
+    }
 }

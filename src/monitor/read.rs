@@ -210,25 +210,39 @@ pub fn failed(record: &GatewayRecord) -> Option<bool> {
 }
 
 fn of_cloud(query: &CloudQuery, metrics: &[CloudSeries], span: Span) -> Vec<Told> {
-    let asked = |series: &&CloudSeries| {
-        series.name == query.metric
+    let named = |series: &&CloudSeries, metric: &str| {
+        series.name == metric
             && series.statistic == query.statistic
             && query.by.iter().all(|name| series.dimension(name).is_some())
     };
-    let scale = query.scale();
     let one = |series: &CloudSeries| {
-        let points = series.within(span);
-        let value = match series.statistic.as_str() {
-            "Sum" | "SampleCount" => Some(points.iter().map(|point| point.value).sum()),
-            // Percentiles and means of periods cannot be put together: the last one stands.
-            _ => points.last().map(|point| point.value),
+        let value = match &query.over {
+            None => {
+                cloud_value(series, span).map(|value| Estimate::exact(value / query.scale(), None))
+            }
+            Some(over) => metrics
+                .iter()
+                .find(|it| named(it, over) && it.dimensions == series.dimensions)
+                .and_then(|total| {
+                    // Nothing counted above the line is 0 where something is counted below.
+                    let bad = cloud_value(series, span).unwrap_or(0.0);
+                    Estimate::share(bad, cloud_value(total, span)?)
+                }),
         };
-        let value = value.filter(|_| !points.is_empty());
-        let value = value.map(|value: f64| Estimate::exact(value * scale, None));
         let value = value.ok_or_else(|| Missing::no_samples("datapoint of CloudWatch"));
         Told { of: series.dimensions.clone(), value, source: "cloudwatch" }
     };
-    metrics.iter().filter(asked).map(one).collect()
+    metrics.iter().filter(|series| named(series, &query.metric)).map(one).collect()
+}
+
+fn cloud_value(series: &CloudSeries, span: Span) -> Option<f64> {
+    let points = series.within(span);
+    match series.statistic.as_str() {
+        "Sum" | "SampleCount" if points.is_empty() => None,
+        "Sum" | "SampleCount" => Some(points.iter().map(|point| point.value).sum()),
+        // Percentiles and means of periods cannot be put together: the last one stands.
+        _ => points.last().map(|point| point.value),
+    }
 }
 
 /// Share of the probe rounds in which one of the paths answered 200.
@@ -323,8 +337,9 @@ mod tests {
             cloudwatch: Some(CloudQuery {
                 metric: "OOMCaught".into(),
                 statistic: "Sum".into(),
-                by: Vec::new(),
+                over: None,
                 namespace: None,
+                by: Vec::new(),
                 scale: None,
             }),
             ..measure(Query::Mean { of: "ttft".into() })

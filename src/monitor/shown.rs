@@ -132,6 +132,20 @@ pub struct ShownFired {
     pub from: String,
     /// When it ended; `None` where it still fired at the end.
     pub to: Option<String>,
+    /// Seconds from the onset that a report finds to the moment it fired; `None` where there is no
+    /// onset before it.
+    pub after_onset_seconds: Option<f64>,
+    /// Signals of the symptoms that a report finds over that time; with none it fired for nothing.
+    pub symptoms: Vec<String>,
+}
+
+/// What a report says of a time in which an alert fired.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Found {
+    /// When the trouble began, Unix seconds.
+    pub onset: Option<Time>,
+    /// Signals of its symptoms.
+    pub symptoms: Vec<String>,
 }
 
 /// An objective with what is known of it.
@@ -235,13 +249,16 @@ fn threshold(condition: &super::Condition, unit: Unit, policy: &state::Policy) -
     above.or_else(below).or_else(factor).unwrap_or_default()
 }
 
-/// A time in which an alert would have fired.
-pub fn fired(alert: &Alert, fired: Fired) -> ShownFired {
+/// A time in which an alert would have fired, beside what a report says of it.
+pub fn fired(alert: &Alert, fired: Fired, found: Found) -> ShownFired {
+    let after = found.onset.map(|onset| fired.from - onset).filter(|seconds| *seconds >= 0.0);
     ShownFired {
         id: alert.id.clone(),
         of: fired.of,
         from: stamp(fired.from),
         to: fired.to.map(stamp),
+        after_onset_seconds: after,
+        symptoms: found.symptoms,
     }
 }
 
@@ -394,7 +411,8 @@ fn alert_on_screen(out: &mut String, alert: &ShownAlert, width: usize) {
     }
 }
 
-/// Times in which alerts would have fired, for a screen.
+/// Times in which alerts would have fired, for a screen: how late against the onset, and whether a
+/// report finds a symptom in them.
 pub fn fired_on_screen(fired: &[ShownFired]) -> String {
     if fired.is_empty() {
         return "No alert would have fired.\n".into();
@@ -402,7 +420,16 @@ pub fn fired_on_screen(fired: &[ShownFired]) -> String {
     let line = |it: &ShownFired| {
         let of: Vec<String> = it.of.iter().map(|(k, v)| format!(" {k}={}", clean(v))).collect();
         let to = it.to.as_deref().unwrap_or("the end");
-        format!("{:<30} {} to {to}{}\n", it.id, it.from, of.concat())
+        let late = it.after_onset_seconds.map_or("no onset".into(), duration);
+        let why = match it.symptoms.as_slice() {
+            [] => "for nothing".into(),
+            symptoms => symptoms.join(", "),
+        };
+        format!("{:<30} {:<20} {to:<20} {late:<8} {why}{}\n", it.id, it.from, of.concat())
     };
-    fired.iter().map(line).collect()
+    let lines: String = fired.iter().map(line).collect();
+    let for_nothing = fired.iter().filter(|it| it.symptoms.is_empty()).count();
+    let head =
+        format!("{:<30} {:<20} {:<20} {:<8} {}\n", "alert", "from", "to", "late", "symptoms");
+    format!("{head}{lines}\n{} times in all, {for_nothing} of them for nothing.\n", fired.len())
 }

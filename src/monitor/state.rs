@@ -360,4 +360,38 @@ mod tests {
         let wanted = Fired { of: Vec::new(), from: 300.0 + 120.0, to: Some(600.0) };
         assert_eq!(fired, [wanted]);
     }
+
+    /// A page every 15 s; of 100 answers each, so many fail from the 40th page on.
+    fn failing(share: f64, pages: usize) -> Evidence {
+        let mut series = SeriesSet::default();
+        let (mut good, mut bad) = (0.0, 0.0);
+        for step in 0..pages {
+            let at = step as f64 * 15.0;
+            let failed = if step > 40 { 100.0 * share } else { 0.0 };
+            (good, bad) = (good + 100.0 - failed, bad + failed);
+            series.begin_page(at);
+            for (status, value) in [("2xx", good), ("5xx", bad)] {
+                series.record(status, at, value, || {
+                    ("http_requests_total".into(), vec![("status".into(), status.into())])
+                });
+            }
+        }
+        let span = Span { from: 0.0, to: (pages - 1) as f64 * 15.0 };
+        Evidence { series, span, ..Evidence::default() }
+    }
+
+    /// With a share `e` from the onset on, the ratio over a window `w` passes the threshold `t` after
+    /// `t * w / e`, and the alert fires when that has lasted for its time.
+    #[test]
+    fn a_backtest_is_as_late_as_the_formula_says() {
+        let (rules, policy) = rules();
+        let alert = rules.alerts.iter().find(|it| it.id == "error-rate-spike").unwrap();
+        for share in [0.02, 0.05, 0.5, 1.0] {
+            let fired = backtest(alert, &rules, &policy, &failing(share, 160), EVERY);
+            let late = fired[0].from - 40.0 * 15.0;
+            let formula = 0.01 * 300.0 / share + 300.0;
+            assert!((late - formula).abs() <= EVERY, "{share}: {late} and not {formula}");
+        }
+        assert!(backtest(alert, &rules, &policy, &failing(0.005, 160), EVERY).is_empty());
+    }
 }

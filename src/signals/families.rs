@@ -4,6 +4,7 @@
 //! inclusive. A name that stands in the source but shows only under
 //! `--show-hidden-metrics-for-version` is *hidden*.
 
+pub mod buckets;
 pub mod fingerprint;
 pub mod table;
 pub mod version;

@@ -1,0 +1,85 @@
+//! Flags of the commands that write alert rules, or read those of the user.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{ConfigArgs, HistoryArgs, LiveArgs, ReplayArgs};
+
+/// The server that rules are for.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TargetArgs {
+    /// Write for this release of vLLM, without a look at a server
+    #[arg(
+        long, value_name = "VERSION", help_heading = "Evidence",
+        conflicts_with_all = ["replay", "url", "prometheus"]
+    )]
+    pub vllm_version: Option<String>,
+    /// Recorded evidence.
+    #[command(flatten)]
+    pub replay: ReplayArgs,
+    /// The live server.
+    #[command(flatten)]
+    pub live: LiveArgs,
+    /// Sources that keep history.
+    #[command(flatten)]
+    pub history: HistoryArgs,
+    /// Folder of your own runbooks, policy and monitoring; later ones win
+    #[arg(long, value_name = "DIR")]
+    pub runbooks: Vec<PathBuf>,
+    /// No progress
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+impl TargetArgs {
+    /// Whether anything is named that can be looked at.
+    pub fn names_evidence(&self) -> bool {
+        let history = &self.history;
+        !self.replay.replay.is_empty()
+            || self.live.url.is_some()
+            || history.prometheus.is_some()
+            || history.sagemaker.is_some()
+            || history.cloudwatch
+    }
+}
+
+/// Flags of `alerts render`.
+#[derive(Debug, Clone, Args)]
+pub struct RenderArgs {
+    /// For which system
+    #[arg(long, value_name = "SYSTEM")]
+    pub to: RulesFor,
+    /// ARN that each alarm of CloudWatch notifies (repeat for several)
+    #[arg(long, value_name = "ARN")]
+    pub alarm_action: Vec<String>,
+    /// Write the rules to this file, all of it or nothing [default: stdout]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The server.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// Flags of `alerts lint`.
+#[derive(Debug, Clone, Args)]
+pub struct LintArgs {
+    /// Rule files of Prometheus, dashboards of Grafana (JSON), alarms of CloudWatch (JSON)
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// The server.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// Systems that rules are written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RulesFor {
+    /// A file of rules for Prometheus
+    Prometheus,
+    /// Alarms for `aws cloudwatch put-metric-alarm --cli-input-json`, as a JSON list
+    Cloudwatch,
+}

@@ -1,0 +1,147 @@
+//! Mistakes in the user's own files, and what is no mistake.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::{
+    cli::{Ran, run},
+    promtool::rendered,
+    tools::free_port,
+};
+
+const RULES: &str = "groups:
+  - name: mine
+    rules:
+      - record: vllm:ttft:p95
+        expr: histogram_quantile(0.95, sum by (le) (rate(vllm:time_to_first_token_seconds_bucket[5m])))
+      - alert: Recorded
+        expr: vllm:ttft:p95 > 3
+      - alert: Renamed
+        expr: vllm:gpu_cache_usage_perc > 0.95
+      - alert: NoBuckets
+        expr: |
+          histogram_quantile(0.95,
+            sum by (model_name) (rate(vllm:time_to_first_token_seconds_bucket[5m]))) > 3
+      - alert: NotOurs
+        expr: node_load1 > 4
+";
+
+/// Lints one file; the exit code and all that is said.
+fn lint(name: &str, text: &str, target: &[&str]) -> Ran {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    run(["alerts", "lint", path.to_str().unwrap()].iter().chain(target))
+}
+
+#[test]
+fn each_mistake_stands_under_its_line() {
+    let ran = lint("rules.yaml", RULES, &["--vllm-version", "0.23.0"]);
+    ran.assert_code(1);
+    ran.assert_says("rules.yaml:9:");
+    ran.assert_says("it is called vllm:kv_cache_usage_perc there");
+    ran.assert_says("histogram_quantile without le");
+    assert_eq!(ran.stdout.matches("warning:").count(), 2, "{}", ran.stdout);
+}
+
+#[test]
+fn a_release_that_has_the_names_has_no_mistake() {
+    let good = RULES.replace("sum by (model_name)", "sum by (le, model_name)");
+    lint("rules.yaml", &good, &["--vllm-version", "0.8.5"]).assert_code(0);
+    lint("rules.yaml", &good, &["--vllm-version", "0.23.0"]).assert_code(1);
+}
+
+/// A server that does not answer says nothing about names.
+#[test]
+fn a_server_that_is_down_makes_no_metric_missing() {
+    let good = RULES.replace("sum by (model_name)", "sum by (le, model_name)");
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let ran = lint("rules.yaml", &good, &["--prometheus", &nobody, "--quiet"]);
+    ran.assert_code(3);
+    ran.assert_says("Names were not compared with a server");
+    assert!(!ran.said().contains("vllm:gpu_cache_usage_perc"), "{}", ran.said());
+    let bad = lint("rules.yaml", RULES, &["--prometheus", &nobody, "--quiet"]);
+    bad.assert_code(1);
+    assert_eq!(bad.stdout.matches("warning:").count(), 1, "{}", bad.stdout);
+}
+
+#[test]
+fn queries_of_a_dashboard_are_found_with_their_line() {
+    let panel = |expr: &str| json!({"targets": [{"expr": expr}]});
+    let dashboard = json!({"panels": [
+        panel("vllm:num_requests_swapped{model_name=~\"$model\"}"),
+        {"panels": [panel("rate(vllm:prompt_tokens[$__rate_interval])")]},
+        panel("vllm:num_requests_running"),
+    ]});
+    let text = serde_json::to_string_pretty(&dashboard).unwrap();
+    let ran = lint("board.json", &text, &["--vllm-version", "0.23.0"]);
+    ran.assert_code(1);
+    let line = text.lines().position(|line| line.contains("swapped")).unwrap() + 1;
+    ran.assert_says(&format!("board.json:{line}:"));
+    ran.assert_says("vllm:prompt_tokens_total");
+    assert_eq!(ran.stdout.matches("warning:").count(), 2, "{}", ran.stdout);
+}
+
+#[test]
+fn alarms_without_the_dimensions_of_their_metric_never_fire() {
+    let alarms = json!([
+        {"AlarmName": "ttft", "MetricName": "TTFTMs", "Threshold": 500},
+        {"AlarmName": "oom", "MetricName": "OOMCaught", "Threshold": 0,
+         "Dimensions": [{"Name": "AdapterId", "Value": "a"}]},
+        {"AlarmName": "wait", "MetricName": "QueueWaitMs", "Threshold": 0.2,
+         "Dimensions": [{"Name": "AdapterId", "Value": "a"}, {"Name": "BackendVersion", "Value": "1"}]},
+        {"AlarmName": "slip", "MetricName": "PrefixCacheHits", "Threshold": 0.5},
+    ]);
+    let ran = lint("alarms.json", &alarms.to_string(), &[]);
+    ran.assert_code(1);
+    ran.assert_says("ttft: it has no dimensions and TTFTMs has");
+    ran.assert_says("200 for 0.2 s");
+    ran.assert_says("did you mean `PrefixCacheHit`?");
+    assert_eq!(ran.stdout.matches("warning:").count(), 3, "{}", ran.stdout);
+}
+
+/// What is rendered passes its own lint, but for thresholds that are said to lie between buckets.
+#[test]
+fn what_is_rendered_has_no_mistake() {
+    for version in ["0.6.6", "0.8.5", "0.23.0", "0.33.0"] {
+        let target = ["--vllm-version", version];
+        let ran = lint("rules.yaml", &rendered(&target), &target);
+        assert_eq!(ran.code, 0, "{version}: {}", ran.said());
+    }
+    let alarms = run(["alerts", "render", "--to", "cloudwatch"]);
+    alarms.assert_code(0);
+    lint("alarms.json", &alarms.stdout, &[]).assert_code(0);
+}
+
+#[test]
+fn alarms_are_what_the_command_line_of_aws_takes() {
+    let action = "arn:aws:sns:us-east-1:1:page";
+    let ran = run(["alerts", "render", "--to", "cloudwatch", "--alarm-action", action]);
+    ran.assert_code(0);
+    ran.assert_says("Dimensions in <> stand for your own");
+    ran.assert_says("endpoint-down is left out");
+    let alarms = ran.json();
+    assert!(alarms.as_array().unwrap().len() >= 8, "{alarms}");
+    for alarm in alarms.as_array().unwrap() {
+        assert_eq!(alarm["AlarmActions"], json!([action]), "{alarm}");
+        let one = alarm["MetricName"].is_string();
+        assert_ne!(one, alarm["Metrics"].is_array(), "{alarm}");
+        let statistics =
+            ["Statistic", "ExtendedStatistic"].iter().filter(|it| !alarm[**it].is_null());
+        assert_eq!(statistics.count(), usize::from(one), "{alarm}");
+    }
+}
+
+#[test]
+fn flags_without_effect_and_files_without_rules_are_refused() {
+    let aws = ["alerts", "render", "--to", "cloudwatch", "--vllm-version", "0.23.0"];
+    run(aws).assert_code(2);
+    let action = ["alerts", "render", "--to", "prometheus", "--alarm-action", "x"];
+    run(action).assert_code(2);
+    run(["alerts", "render", "--to", "prometheus", "--vllm-version", "new"]).assert_code(2);
+    run(["alerts", "lint", "/no/such/file"]).assert_code(2);
+    let empty = lint("empty.yaml", "groups: []\n", &[]);
+    empty.assert_code(1);
+    empty.assert_says("there is no rule");
+}
