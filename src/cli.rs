@@ -8,7 +8,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use alerts::{LintArgs, RenderArgs, RulesFor, TargetArgs};
+pub use alerts::{LintArgs, RenderArgs, RuleTargetArgs, RulesFor};
 pub use dashboards::{
     CollectorArgs, CollectorCommand, CollectorKind, DashboardArgs, DashboardBackend,
     DashboardCommand, EmfArgs,
@@ -73,7 +73,7 @@ pub enum Command {
     },
     /// Print the manual page (roff)
     Man,
-    /// Print a JSON Schema: of the report, or of runbook files for editors
+    /// Print a JSON Schema: of the report, or of runbook and settings files for editors
     Schema {
         /// What to describe.
         of: SchemaOf,
@@ -265,6 +265,7 @@ pub struct LiveArgs {
 #[command(next_help_heading = "History")]
 pub struct HistoryArgs {
     /// Prometheus, or another server with its HTTP API, such as Thanos, Mimir or VictoriaMetrics
+    /// [bearer token: DIAGNOSE_PROMETHEUS_TOKEN]
     #[arg(long, value_name = "URL")]
     pub prometheus: Option<String>,
     /// Labels that the server's series have there, e.g. 'job="vllm",model_name="qwen"' [default: all
@@ -280,7 +281,8 @@ pub struct HistoryArgs {
     /// Read the gateway's metrics and alarms in CloudWatch [default: with --sagemaker]
     #[arg(long)]
     pub cloudwatch: bool,
-    /// MLflow tracking server that holds the traces
+    /// MLflow tracking server that holds the traces [env: DIAGNOSE_MLFLOW_TOKEN, then
+    /// MLFLOW_TRACKING_TOKEN, _USERNAME and _PASSWORD]
     #[arg(long, value_name = "URL")]
     pub mlflow: Option<String>,
     /// Experiment of MLflow, by name or id (repeat for several) [default: all]
@@ -334,6 +336,10 @@ pub struct ConfigArgs {
     /// Settings file [default: ./diagnose.toml, then ~/.config/diagnose/diagnose.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Lay the table [profile.NAME] of the settings file over the rest of it [env:
+    /// DIAGNOSE_PROFILE]
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
 }
 
 /// Flags of `collect`.
@@ -402,6 +408,38 @@ pub enum AlertsCommand {
     Render(Box<RenderArgs>),
     /// Compare your own rules and dashboards with what the server exports; exit 1 on any mistake
     Lint(Box<LintArgs>),
+    /// Run the runbook that a page asks for: the body of an Alertmanager's webhook, or an alarm of
+    /// CloudWatch
+    Handle(Box<HandleArgs>),
+    /// Wait for an Alertmanager's webhooks and handle each; needs a token in DIAGNOSE_RECEIVE_TOKEN
+    Receive(ReceiveArgs),
+}
+
+/// Flags of `alerts handle`.
+#[derive(Debug, Clone, Args)]
+pub struct HandleArgs {
+    /// File with the page; - is standard input
+    pub page: PathBuf,
+    /// How to judge.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Flags of `alerts receive`.
+#[derive(Debug, Clone, Args)]
+pub struct ReceiveArgs {
+    /// Address to listen on; webhooks are posted to http://ADDRESS/alerts with the token as bearer
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9099")]
+    pub listen: std::net::SocketAddr,
+    /// Give each report to this shell command on its standard input [default: stdout]
+    #[arg(long, value_name = "COMMAND")]
+    pub on_report: Option<String>,
+    /// Longest time for one report
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5m")]
+    pub deadline: Duration,
+    /// Flags for `alerts handle`, after --
+    #[arg(last = true, value_name = "FLAGS")]
+    pub flags: Vec<OsString>,
 }
 
 /// Flags of `eval`.
@@ -498,8 +536,20 @@ pub enum RunbookCommand {
 /// Commands about settings.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
-    /// Check the settings file and print the settings that are in force
-    Check(Box<RunArgs>),
+    /// Print the settings that are in force and where each comes from, and try every source: exit 3
+    /// where one that is set does not answer
+    Check(Box<CheckArgs>),
+}
+
+/// Flags of `config check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Print the settings only, and ask nobody
+    #[arg(long)]
+    pub offline: bool,
+    /// Flags of a run, as they would be in force.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// Flags of `generate`.

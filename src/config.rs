@@ -1,7 +1,9 @@
 //! Settings: what flags, environment and diagnose.toml mean together. Flags win over the
-//! environment, and the environment over the file. Nothing else reads either.
+//! environment, the environment over a profile, and a profile over the rest of the file. Nothing
+//! else reads either.
 
 mod history;
+mod layers;
 
 use std::{
     collections::BTreeMap,
@@ -11,11 +13,13 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
 
-pub use history::{AwsSettings, HistorySettings, MlflowSettings, PrometheusSettings};
+pub use history::{AwsSettings, HistorySettings, MlflowLogin, MlflowSettings, PrometheusSettings};
+use layers::Given;
+pub use layers::{Origin, Origins};
 
 use crate::{
     cli::{
@@ -60,6 +64,10 @@ pub struct Settings {
     pub width: usize,
     /// The settings file that was read.
     pub file: Option<PathBuf>,
+    /// The profile of it that is in force.
+    pub profile: Option<String>,
+    /// Who set what, flags left out.
+    pub origins: Origins,
 }
 
 /// How to reach the server, and what to ask of it.
@@ -130,9 +138,13 @@ pub struct FileConfig {
     /// Base URL of the server.
     pub url: Option<String>,
     /// Deadline of each request, e.g. `5s`.
-    pub timeout: Option<String>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Option<String>")]
+    pub timeout: Option<Duration>,
     /// How long to sample a live server, e.g. `15s`.
-    pub window: Option<String>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Option<String>")]
+    pub window: Option<Duration>,
     /// PEM file of extra certificates.
     pub ca: Option<PathBuf>,
     /// Do not verify certificates.
@@ -154,25 +166,33 @@ pub struct FileConfig {
     /// NVIDIA's management library, where it is not in the usual place.
     pub nvml_library: Option<PathBuf>,
     /// Largest body or file read, e.g. `64MiB`.
-    pub max_body: Option<String>,
+    #[serde(deserialize_with = "size")]
+    #[schemars(with = "Option<String>")]
+    pub max_body: Option<u64>,
     /// Sources to leave out.
     pub skip: Vec<Source>,
     /// Severity at which the exit code is 1.
     pub fail_on: Option<FailOn>,
-    /// Least share of checks answered.
+    /// Least share of checks answered, 0 to 1.
+    #[serde(deserialize_with = "share")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub min_coverage: Option<f64>,
     /// Folders of own runbooks, relative to the file.
     pub runbooks: Vec<PathBuf>,
     /// Format of the report.
     pub format: Option<Format>,
     /// How far back sources of history are asked, e.g. `1h`.
-    pub history: Option<String>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Option<String>")]
+    pub history: Option<Duration>,
     /// Prometheus.
     pub prometheus: PrometheusSettings,
     /// AWS.
     pub aws: AwsSettings,
     /// MLflow.
     pub mlflow: MlflowSettings,
+    /// Named sets of these keys, laid over the rest by `--profile NAME` or `DIAGNOSE_PROFILE`.
+    pub profile: BTreeMap<String, Self>,
 }
 
 /// The environment, read once.
@@ -180,6 +200,12 @@ pub struct FileConfig {
 pub struct Environment {
     /// `DIAGNOSE_API_KEY`, else `VLLM_API_KEY`.
     pub api_key: Option<Secret>,
+    /// `DIAGNOSE_PROMETHEUS_TOKEN`.
+    pub prometheus_token: Option<Secret>,
+    /// `DIAGNOSE_MLFLOW_TOKEN`, else what MLflow's own programs read.
+    pub mlflow: MlflowLogin,
+    /// `DIAGNOSE_RECEIVE_TOKEN`: what an Alertmanager must send.
+    pub receive_token: Option<Secret>,
     /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
     /// `XDG_CONFIG_HOME`, else `~/.config`.
@@ -188,6 +214,10 @@ pub struct Environment {
     pub columns: Option<usize>,
     /// Whether stdout is a terminal.
     pub terminal: bool,
+    /// `DIAGNOSE_PROFILE`.
+    pub profile: Option<String>,
+    /// `DIAGNOSE_*`, as far as they are meant to be keys of the settings file.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl Environment {
@@ -198,10 +228,26 @@ impl Environment {
         let home = || var("HOME").map(|home| PathBuf::from(home).join(".config"));
         Self {
             api_key: var("DIAGNOSE_API_KEY").or_else(|| var("VLLM_API_KEY")).map(Secret),
+            prometheus_token: var("DIAGNOSE_PROMETHEUS_TOKEN").map(Secret),
+            mlflow: MlflowLogin {
+                token: var("DIAGNOSE_MLFLOW_TOKEN")
+                    .or_else(|| var("MLFLOW_TRACKING_TOKEN"))
+                    .map(Secret),
+                user: var("MLFLOW_TRACKING_USERNAME"),
+                password: var("MLFLOW_TRACKING_PASSWORD").map(Secret),
+            },
+            receive_token: var("DIAGNOSE_RECEIVE_TOKEN").map(Secret),
             no_color: var("NO_COLOR").is_some(),
             config_home: var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home),
             columns: var("COLUMNS").and_then(|text| text.parse().ok()).or_else(terminal_columns),
             terminal: std::io::stdout().is_terminal(),
+            profile: var(layers::PROFILE),
+            settings: std::env::vars_os()
+                .filter_map(|(name, text)| Some((name.into_string().ok()?, text)))
+                .filter(|(name, text)| name.starts_with(layers::PREFIX) && !text.is_empty())
+                .filter(|(name, _)| !layers::OTHERS.contains(&name.as_str()))
+                .map(|(name, text)| (name, text.to_string_lossy().into_owned()))
+                .collect(),
         }
     }
 
@@ -221,7 +267,7 @@ fn terminal_columns() -> Option<usize> {
 
 /// Settings of a command that judges.
 pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
-    let (path, mut file) = read_file(&args.config, env)?;
+    let Given { path, profile, mut file, origins } = layers::read(&args.config, env)?;
     if !args.replay.replay.is_empty() {
         // What this host logs says nothing of a recording.
         (file.log, file.journal_unit) = (Vec::new(), None);
@@ -229,11 +275,15 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         forget_history(&mut file);
     }
     let live = live_settings(&args.live, path.as_deref(), &file, env)?;
-    let history = history::history(&args.history, args.replay.at, &file, &live.sources)?;
+    let history = history::history(
+        &args.history,
+        args.replay.at,
+        &given(path.as_deref(), &file, env, &live),
+    )?;
     if args.replay.replay.is_empty() && !history.is_asked() {
         needs_history(&args.replay)?;
     }
-    let window = file.window.as_deref().map(|text| duration("window", text)).transpose()?;
+    let window = file.window;
     let output = &args.output;
     Ok(Settings {
         replay: args.replay.replay.clone(),
@@ -243,7 +293,7 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         live,
         history,
         fail_on: args.judge.fail_on.or(file.fail_on).map(Into::into),
-        min_coverage: min_coverage(args.judge.min_coverage, file.min_coverage)?,
+        min_coverage: args.judge.min_coverage.or(file.min_coverage).unwrap_or(MIN_COVERAGE),
         runbook_dirs: runbook_dirs(&args.judge.runbooks, path.as_deref(), &file, env),
         format: output.format.or(file.format).unwrap_or(Format::Terminal),
         output: output.output.clone(),
@@ -252,7 +302,19 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         color: env.color() && !output.no_color && output.output.is_none(),
         width: env.columns.unwrap_or(80).clamp(40, 200),
         file: path,
+        profile,
+        origins,
     })
+}
+
+/// What settles the sources of history beside the flags.
+fn given<'a>(
+    path: Option<&'a Path>,
+    file: &'a FileConfig,
+    env: &'a Environment,
+    live: &'a LiveSettings,
+) -> history::Given<'a> {
+    history::Given { path, file, env, sources: &live.sources }
 }
 
 /// A recording holds its own history.
@@ -278,11 +340,10 @@ pub fn live(
     config: &ConfigArgs,
     env: &Environment,
 ) -> anyhow::Result<(LiveSettings, HistorySettings, Option<Duration>)> {
-    let (path, file) = read_file(config, env)?;
-    let window = file.window.as_deref().map(|text| duration("window", text)).transpose()?;
+    let Given { path, file, .. } = layers::read(config, env)?;
     let live = live_settings(args, path.as_deref(), &file, env)?;
-    let history = history::history(history, None, &file, &live.sources)?;
-    Ok((live, history, window))
+    let history = history::history(history, None, &given(path.as_deref(), &file, env, &live))?;
+    Ok((live, history, file.window))
 }
 
 /// Directories of the user's runbooks: `~/.config/diagnose`, the file's, the flags'.
@@ -291,7 +352,7 @@ pub fn directories(
     config: &ConfigArgs,
     env: &Environment,
 ) -> anyhow::Result<Vec<PathBuf>> {
-    let (path, file) = read_file(config, env)?;
+    let Given { path, file, .. } = layers::read(config, env)?;
     Ok(runbook_dirs(flags, path.as_deref(), &file, env))
 }
 
@@ -301,7 +362,7 @@ pub fn gateway(
     config: &ConfigArgs,
     env: &Environment,
 ) -> anyhow::Result<(AwsSettings, BTreeMap<String, String>)> {
-    let (_, file) = read_file(config, env)?;
+    let Given { file, .. } = layers::read(config, env)?;
     Ok((file.aws, file.gateway_fields))
 }
 
@@ -328,13 +389,9 @@ fn live_settings(
     file: &FileConfig,
     env: &Environment,
 ) -> anyhow::Result<LiveSettings> {
-    let timeout = file.timeout.as_deref().map(|text| duration("timeout", text)).transpose()?;
-    let max_body = file.max_body.as_deref().map(|text| {
-        parse_size(text).map_err(|why| anyhow::anyhow!("`max_body` in the settings file: {why}"))
-    });
     Ok(LiveSettings {
         url: args.url.clone().or_else(|| file.url.clone()),
-        timeout: args.timeout.or(timeout).unwrap_or(Duration::from_secs(5)),
+        timeout: args.timeout.or(file.timeout).unwrap_or(Duration::from_secs(5)),
         probe: args.probe,
         api_key: args.api_key.clone().map(Secret).or_else(|| env.api_key.clone()),
         ca: args.ca.clone().or_else(|| file.ca.clone()),
@@ -352,7 +409,7 @@ fn live_settings(
         gateway_fields: file.gateway_fields.clone(),
         host_root: args.host_root.clone(),
         nvml_library: args.nvml_library.clone().or_else(|| file.nvml_library.clone()),
-        max_body: args.max_body.or(max_body.transpose()?).unwrap_or(64 << 20),
+        max_body: args.max_body.or(file.max_body).unwrap_or(64 << 20),
         sources: sources(args, file),
     })
 }
@@ -375,34 +432,23 @@ fn sources(args: &LiveArgs, file: &FileConfig) -> Vec<Source> {
     all.filter(|source| !skipped(source)).collect()
 }
 
-fn min_coverage(flag: Option<f64>, file: Option<f64>) -> anyhow::Result<f64> {
-    let share = flag.or(file).unwrap_or(MIN_COVERAGE);
-    if !(0.0..=1.0).contains(&share) {
-        bail!("`min_coverage` in the settings file is {share}; it must lie between 0 and 1");
+/// Reads e.g. `15s`.
+fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    parse_duration(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
+}
+
+/// Reads e.g. `64MiB`.
+fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    parse_size(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
+}
+
+/// Reads a share from 0 to 1.
+fn share<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    let share = f64::deserialize(from)?;
+    match (0.0..=1.0).contains(&share) {
+        true => Ok(Some(share)),
+        false => Err(D::Error::custom(format!("it is {share}; it must lie between 0 and 1"))),
     }
-    Ok(share)
-}
-
-fn duration(key: &str, text: &str) -> anyhow::Result<Duration> {
-    parse_duration(text).map_err(|why| anyhow::anyhow!("`{key}` in the settings file: {why}"))
-}
-
-fn read_file(
-    args: &ConfigArgs,
-    env: &Environment,
-) -> anyhow::Result<(Option<PathBuf>, FileConfig)> {
-    let Some(path) = args.config.clone().or_else(|| default_file(env)) else {
-        return Ok((None, FileConfig::default()));
-    };
-    #[expect(clippy::disallowed_methods, reason = "the only reader of the settings file")]
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("failed to read the settings file {}", path.display()))?;
-    let file = parse(&text).with_context(|| format!("in the settings file {}", path.display()))?;
-    Ok((Some(path), file))
-}
-
-fn parse(text: &str) -> Result<FileConfig, toml::de::Error> {
-    toml::from_str(text)
 }
 
 fn default_file(env: &Environment) -> Option<PathBuf> {
@@ -413,6 +459,10 @@ fn default_file(env: &Environment) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<FileConfig, toml::de::Error> {
+        toml::from_str(text)
+    }
 
     const EXAMPLE: &str = include_str!("../diagnose.example.toml");
 

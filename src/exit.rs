@@ -148,6 +148,7 @@ mod tests {
             causes: Vec::new(),
             path: Vec::new(),
             timeline: Vec::new(),
+            clocks: Vec::new(),
             decomposition: Vec::new(),
             readings: Vec::new(),
             series: Vec::new(),

@@ -11,7 +11,7 @@ use cli::{Ran, incident, run};
 use diagnose::{
     evidence::{
         bundle::{Bundle, Limits},
-        gateway::GatewayFields,
+        gateway::{GatewayFields, GatewayRecord},
     },
     sources::gateway,
 };
@@ -302,4 +302,84 @@ fn a_file_that_is_not_there_is_a_status_and_the_run_goes_on() {
     let sources = report["sources"].as_array().unwrap();
     let source = sources.iter().find(|source| source["id"] == "gateway").unwrap();
     assert_eq!(source["status"], "unreachable");
+}
+
+/// Replays every file of the fuzzer's seed corpus, so that a stable toolchain runs them too, and each
+/// of them cut at every byte.
+#[test]
+fn the_fuzzing_corpus_is_read_without_panic() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/gateway");
+    let seeds: Vec<_> = fs::read_dir(folder).unwrap().collect();
+    assert!(!seeds.is_empty());
+    for seed in seeds {
+        let lines = fs::read(seed.unwrap().path()).unwrap();
+        for end in 0..=lines.len() {
+            let log = gateway::read(&lines[..end]);
+            let numbers = |it: &GatewayRecord| [it.ttft_ms, it.total_ms, it.input_tokens];
+            let mut all = log.records.iter().flat_map(numbers).flatten();
+            assert!(all.all(|number| number.is_finite() && number >= 0.0));
+            assert!(log.records.iter().all(|it| (1e9..1e11).contains(&it.at)));
+        }
+    }
+}
+
+#[test]
+fn records_beside_the_capture_in_one_archive_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let packed = Path::new(&incident("healthy")).join("capture.tar.zst");
+    let whole = folder.path().join("whole");
+    let bundle = Bundle::load(&[packed], &Limits::default()).unwrap();
+    bundle.save(&whole.join("capture")).unwrap();
+    let plain = records("healthy", |_, _| json!({"status": 503}));
+    fs::write(whole.join("gateway.jsonl"), plain).unwrap();
+    let archive = folder.path().join("whole.tar");
+    let mut tar = tar::Builder::new(fs::File::create(&archive).unwrap());
+    tar.append_dir_all("incident", &whole).unwrap();
+    tar.finish().unwrap();
+    let path = archive.display().to_string();
+    let report = run(["sweep", "--format", "json", "--replay", &path]).json();
+    assert_eq!(reading(&report, "gateway_unavailable_ratio")["now"], 1.0);
+}
+
+#[test]
+fn an_adapter_that_was_replaced_under_its_own_name_is_seen() {
+    let report = two_adapters(|later| {
+        json!({"status": 200, "adapter_id": "b", "adapter_version": if later { 2 } else { 1 },
+               "total_ms": if later { 900 } else { 300 }, "input_tokens": 1000})
+    });
+    assert_eq!(reading(&report, "adapter_version_changes_count")["now"], 1.0);
+    let timeline = report["timeline"].as_array().unwrap();
+    assert!(timeline.iter().any(|entry| entry["text"] == "version of adapter b 1 → 2"));
+}
+
+#[test]
+fn prompts_that_grow_with_each_turn_are_told_from_longer_ones() {
+    let growth = |later_step: usize| {
+        let lines = records("prefix-broken", |number, later| {
+            let step = if later { later_step } else { 10 };
+            let tokens = 1000 + number / 20 % 10 * step;
+            json!({"status": 200, "session_id": number % 20 + number / 200 * 20,
+                   "input_tokens": tokens})
+        });
+        let report = sweep("prefix-broken", &lines).json();
+        reading(&report, "session_prompt_growth_ratio")["now"].as_f64().unwrap()
+    };
+    assert!(growth(200) > 0.1);
+    assert!(growth(10).abs() < 0.02);
+}
+
+#[test]
+fn callers_that_cancel_at_the_gateway_are_a_symptom() {
+    let lines = records(
+        "healthy",
+        |number, later| json!({"status": 200, "cancelled": later && number % 3 == 0}),
+    );
+    let report = sweep("healthy", &lines).json();
+    let symptoms = report["symptoms"].to_string();
+    assert!(symptoms.contains("clients-cancel"), "{symptoms}");
+}
+
+#[test]
+fn a_gateway_that_is_told_nonsense_names_the_callers() {
+    assert_eq!(first_cause(&failing("healthy", 400)), "malformed-requests");
 }

@@ -126,10 +126,28 @@ fn exists(library: &Library, schema: &serde_json::Value, carrier: Carrier, name:
         Carrier::Version => library.versions.contains_key(name),
         Carrier::Event => serde_json::from_value::<EventKind>(name.into()).is_ok(),
         Carrier::Report => !schema["properties"][name].is_null(),
+        Carrier::Measure => rules().measures.contains_key(name),
+        Carrier::Alert => rules().alerts.iter().any(|alert| alert.id == name),
+        Carrier::Slo => is_slo(&rules(), name),
         Carrier::Panel => is_panel(name),
         Carrier::Emf => emf::CATALOGUE.iter().any(|metric| metric.name == name),
         Carrier::Command => is_command(name),
     }
+}
+
+fn rules() -> Rules {
+    Rules::embedded().unwrap()
+}
+
+fn is_slo(rules: &Rules, name: &str) -> bool {
+    let (id, part) = name.split_once('/').map_or((name, None), |(id, part)| (id, Some(part)));
+    let tier = |set: &String, part: &str| rules.tiers[set].iter().any(|tier| tier.id == part);
+    rules.slos.iter().filter(|slo| slo.id == id).any(|slo| {
+        part.is_none_or(|part| {
+            slo.rules.iter().any(|rule| rule.id == part)
+                || slo.burn.iter().any(|set| tier(set, part))
+        })
+    })
 }
 
 fn is_fix(library: &Library, name: &str) -> bool {
@@ -223,8 +241,12 @@ fn a_name_that_does_not_exist_is_seen() {
         (Carrier::Symptom, "ttft-above-baseline", "demand-flat"),
         (Carrier::Fix, "engine-dead/restart_engine", "engine-dead/scale_out"),
         (Carrier::Runbook, "high-ttft/queue", "high-ttft/pool"),
-        (Carrier::Event, "restart", "deploy"),
+        (Carrier::Event, "deploy", "parade"),
         (Carrier::Report, "decomposition", "colour"),
+        (Carrier::Measure, "ttft_p95_seconds", "ttft_p95"),
+        (Carrier::Alert, "queue-overflow", "queue-underflow"),
+        (Carrier::Slo, "availability/fast", "availability/slowest"),
+        (Carrier::Slo, "availability/availability-budget", "uptime"),
         (Carrier::Panel, "queued-requests", "queued"),
         (Carrier::Emf, "TTFTMs", "TTFT"),
         (Carrier::Command, "runbook test", "runbook run"),
@@ -233,7 +255,7 @@ fn a_name_that_does_not_exist_is_seen() {
         assert!(exists(&library, &schema, carrier, good), "{good}");
         assert!(!exists(&library, &schema, carrier, bad), "{bad}");
     }
-    assert!(check_waits(&library, "instances-missing") && !check_waits(&library, "kv-cache-full"));
+    assert!(check_waits(&library, "eager-is-as-fast") && !check_waits(&library, "kv-cache-full"));
 }
 
 #[test]

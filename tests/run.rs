@@ -347,8 +347,8 @@ fn a_mistake_in_the_settings_is_shown_under_its_line() {
     for (text, parts) in [
         ("timout = '5s'\n", &["diagnose.toml", "line 1", "^^^", "timout", "timeout"][..]),
         ("url = 'h'\nskip = ['lgo']\n", &["line 2", "^^^", "lgo", "log"]),
-        ("timeout = '5'\n", &["`timeout`", "write it with a unit"]),
-        ("min_coverage = 7\n", &["`min_coverage`", "between 0 and 1"]),
+        ("timeout = '5'\n", &["line 1", "^^^", "write it with a unit"]),
+        ("min_coverage = 7\n", &["line 1", "^", "between 0 and 1"]),
     ] {
         fs::write(&file, text).unwrap();
         let ran = run(["sweep", "--config", &file.display().to_string()]);

@@ -37,7 +37,8 @@ fn read(file: &str, version: &str) -> (Evidence, Readings) {
     let page = std::fs::read_to_string(path).unwrap();
     let evidence = sources::read(&doubled(&page, version));
     let now = Span { from: evidence.span.from, to: evidence.span.to };
-    let windows = Windows { now, baseline: Baseline::Lifetime(now.from), onset: None };
+    let windows =
+        Windows { now, baseline: Baseline::Lifetime(now.from), onset: None, clocks: Vec::new() };
     let readings = signals::read_all(&evidence, &windows);
     (evidence, readings)
 }

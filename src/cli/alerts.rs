@@ -8,7 +8,7 @@ use super::{ConfigArgs, HistoryArgs, LiveArgs, ReplayArgs};
 
 /// The server that rules are for.
 #[derive(Debug, Clone, Default, Args)]
-pub struct TargetArgs {
+pub struct RuleTargetArgs {
     /// Write for this release of vLLM, without a look at a server
     #[arg(
         long, value_name = "VERSION", help_heading = "Evidence",
@@ -35,7 +35,7 @@ pub struct TargetArgs {
     pub config: ConfigArgs,
 }
 
-impl TargetArgs {
+impl RuleTargetArgs {
     /// Whether anything is named that can be looked at.
     pub fn names_evidence(&self) -> bool {
         let history = &self.history;
@@ -61,7 +61,7 @@ pub struct RenderArgs {
     pub output: Option<PathBuf>,
     /// The server.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub target: RuleTargetArgs,
 }
 
 /// Flags of `alerts lint`.
@@ -72,7 +72,7 @@ pub struct LintArgs {
     pub files: Vec<PathBuf>,
     /// The server.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub target: RuleTargetArgs,
 }
 
 /// Systems that rules are written for.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{ConfigArgs, TargetArgs};
+use super::{ConfigArgs, RuleTargetArgs};
 
 /// Commands about dashboards.
 #[derive(Debug, Clone, Subcommand)]
@@ -37,7 +37,7 @@ pub struct DashboardArgs {
     pub output: Option<PathBuf>,
     /// The server.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub target: RuleTargetArgs,
 }
 
 /// Flags of `collector render`.
@@ -57,7 +57,7 @@ pub struct CollectorArgs {
     pub output: Option<PathBuf>,
     /// The server.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub target: RuleTargetArgs,
 }
 
 /// Flags of `collector emf`.

@@ -100,6 +100,8 @@ pub enum SchemaOf {
     Checks,
     /// `causes/<family>.yaml`.
     Causes,
+    /// `diagnose.toml`.
+    Config,
 }
 
 /// The end of the time judged.

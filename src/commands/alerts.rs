@@ -7,8 +7,8 @@ use anyhow::Context;
 use super::{Failure, monitor, run::gather, write};
 use crate::{
     cli::{
-        HistoryArgs, JudgeArgs, LintArgs, OutputArgs, RenderArgs, ReplayArgs, RulesFor, RunArgs,
-        TargetArgs,
+        HistoryArgs, JudgeArgs, LintArgs, OutputArgs, RenderArgs, ReplayArgs, RuleTargetArgs,
+        RulesFor, RunArgs,
     },
     config::{self, Environment, Settings},
     evidence::Evidence,
@@ -113,7 +113,7 @@ fn read(path: &Path) -> anyhow::Result<Arc<SourceFile>> {
     Ok(Arc::new(SourceFile::new(path.display().to_string(), text, 0)))
 }
 
-pub(super) fn settings(args: &TargetArgs, env: &Environment) -> anyhow::Result<Settings> {
+pub(super) fn settings(args: &RuleTargetArgs, env: &Environment) -> anyhow::Result<Settings> {
     let run = RunArgs {
         replay: ReplayArgs { window: args.replay.window.or(Some(LOOK)), ..args.replay.clone() },
         live: args.live.clone(),
@@ -131,7 +131,7 @@ pub(super) fn settings(args: &TargetArgs, env: &Environment) -> anyhow::Result<S
 
 /// The server, or why nothing is known of it.
 pub(super) fn target(
-    args: &TargetArgs,
+    args: &RuleTargetArgs,
     settings: &Settings,
 ) -> anyhow::Result<Result<Target, String>> {
     let own = settings.history.prometheus.as_ref().and_then(|it| it.selector.clone());

@@ -98,6 +98,12 @@ pub enum Carrier {
     Event,
     /// A top-level field of the report.
     Report,
+    /// A measure that alerts, objectives and dashboards watch.
+    Measure,
+    /// An alert rule.
+    Alert,
+    /// An objective, or `objective/rule` or `objective/tier`.
+    Slo,
     /// A panel of the dashboard, or a row of panels.
     Panel,
     /// A metric that gateway records become in CloudWatch.

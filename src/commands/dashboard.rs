@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Failure, target, write};
 use crate::{
-    cli::{DashboardArgs, DashboardBackend, HistoryArgs, TargetArgs},
+    cli::{DashboardArgs, DashboardBackend, HistoryArgs, RuleTargetArgs},
     config::{self, AwsSettings, Environment},
     exit::Exit,
     monitor::{cloudwatch, cloudwatch_dashboard, grafana, load::Rules, names::CloudNames},
@@ -68,15 +68,18 @@ fn for_cloudwatch(args: &DashboardArgs, env: &Environment) -> anyhow::Result<Val
 }
 
 /// The region of the widgets asks nothing of AWS by itself.
-fn asked(args: &TargetArgs) -> TargetArgs {
+fn asked(args: &RuleTargetArgs) -> RuleTargetArgs {
     let history = &args.history;
     let region =
         history.region.clone().filter(|_| history.cloudwatch || history.sagemaker.is_some());
-    TargetArgs { history: HistoryArgs { region, ..history.clone() }, ..args.clone() }
+    RuleTargetArgs { history: HistoryArgs { region, ..history.clone() }, ..args.clone() }
 }
 
 /// What is watched, and its thresholds.
-pub(super) fn watched(args: &TargetArgs, env: &Environment) -> anyhow::Result<(Rules, Library)> {
+pub(super) fn watched(
+    args: &RuleTargetArgs,
+    env: &Environment,
+) -> anyhow::Result<(Rules, Library)> {
     let dirs = config::directories(&args.runbooks, &args.config, env)?;
     Ok((Rules::load(&dirs)?, Library::load(&dirs)?))
 }

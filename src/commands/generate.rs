@@ -9,19 +9,23 @@ use std::{
 use anyhow::{Context, bail};
 use clap_complete::Shell;
 use schemars::{Schema, schema_for};
+use serde_json::json;
 
 use super::{coverage, write};
 use crate::{
     cli::{self, GenerateArgs, SchemaOf},
+    config::FileConfig,
     eval::{published::Published, render},
     exit::{self, Exit},
     monitor::{
         dashboard::{Panel, Row},
         emf,
         load::Rules,
+        tables,
     },
     report,
     runbook::{Cause, Check, Library, Runbook},
+    sources::aws::permissions::{ASKED, Ask},
 };
 
 /// Prints the completion script of a shell.
@@ -52,6 +56,7 @@ fn schema_text(of: SchemaOf) -> anyhow::Result<String> {
         SchemaOf::Runbook => schema_for!(Runbook),
         SchemaOf::Checks => schema_for!(Vec<Check>),
         SchemaOf::Causes => schema_for!(Vec<Cause>),
+        SchemaOf::Config => schema_for!(FileConfig),
     };
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
 }
@@ -82,18 +87,25 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         ("runbook", SchemaOf::Runbook),
         ("checks", SchemaOf::Checks),
         ("causes", SchemaOf::Causes),
+        ("config", SchemaOf::Config),
     ] {
         let path = PathBuf::from(format!("fixtures/schemas/{name}-v1.json"));
         expected.insert(path, schema_text(of)?);
     }
     let score = published(root)?;
+    let rules = Rules::embedded()?;
     let parts = [
         ("README.md", "exit codes", exit::markdown_table()),
         ("README.md", "causes", causes_table(&Library::embedded()?)),
         ("README.md", "accuracy", score.summary()),
         (ACCURACY, "simulated", format!("```\n{}```\n", render::terminal(&score.simulated))),
         (ACCURACY, "left out", score.without_table()),
-        (DASHBOARDS, "panels", panels_table(&Rules::embedded()?)),
+        (AWS, "aws operations", operations_table()),
+        (AWS, "aws policy", policy()?),
+        (MONITORING, "alerts", tables::alerts(&rules, &Library::embedded()?.policy)),
+        (MONITORING, "objectives", tables::objectives(&rules)),
+        (MONITORING, "tiers", tables::tiers(&rules)),
+        (DASHBOARDS, "panels", panels_table(&rules)),
         (DASHBOARDS, "gateway metrics", gateway_table()),
     ];
     for (page, part, text) in parts {
@@ -112,6 +124,28 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
 /// The page that holds the score.
 const ACCURACY: &str = "docs/accuracy.md";
 
+/// The page about AWS.
+const AWS: &str = "docs/aws.md";
+
+/// Each operation of AWS that is called, in Markdown.
+fn operations_table() -> String {
+    let row = |it: &&Ask| format!("| `{}` | {} |\n", it.action(), it.why);
+    format!("| action | for |\n|---|---|\n{}", ASKED.iter().map(row).collect::<String>())
+}
+
+/// The policy of IAM that allows them and nothing else, in Markdown.
+fn policy() -> anyhow::Result<String> {
+    let mut resources: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for ask in ASKED {
+        resources.entry(ask.resource).or_default().push(ask.action());
+    }
+    let statement = |(resource, actions): (&str, Vec<String>)| json!({ "Effect": "Allow", "Action": actions, "Resource": resource });
+    let statements: Vec<_> = resources.into_iter().map(statement).collect();
+    let policy = json!({ "Version": "2012-10-17", "Statement": statements });
+    Ok(format!("```json\n{}\n```\n", serde_json::to_string_pretty(&policy)?))
+}
+/// The page about alerts and objectives.
+const MONITORING: &str = "docs/monitoring.md";
 /// The page that holds the panels.
 const DASHBOARDS: &str = "docs/dashboards.md";
 

@@ -10,13 +10,14 @@ use futures_util::future::join_all;
 
 use super::live::{Gathered, stop_signal};
 use crate::{
-    cli::At,
-    config::{HistorySettings, LiveSettings},
+    cli::{At, Source},
+    config::{AwsSettings, HistorySettings, LiveSettings, MlflowSettings, Secret},
     evidence::{
         Span, Time,
         bundle::{self, Bundle, Redact},
     },
-    sources::{Fetched, http},
+    signals::families,
+    sources::{Fetched, aws, http, mlflow, prometheus},
 };
 
 /// A source has so many deadlines of one request for all of its requests.
@@ -61,12 +62,121 @@ pub(super) async fn ask(
 }
 
 fn sources<'a>(
-    _settings: &'a HistorySettings,
-    _live: &'a LiveSettings,
-    _reach: Span,
-    _deadline: Duration,
+    settings: &'a HistorySettings,
+    live: &'a LiveSettings,
+    reach: Span,
+    deadline: Duration,
 ) -> Vec<Asked<'a>> {
-    Vec::new()
+    let mut asked: Vec<Asked<'a>> = Vec::new();
+    if let Some(options) = prometheus(settings, live) {
+        asked.push(Box::pin(prometheus::fetch(options, reach, deadline)));
+    }
+    if let Some(options) = settings.aws.as_ref().and_then(|it| cloud(it, live, reach, deadline)) {
+        asked.push(Box::pin(aws::fetch(options)));
+    }
+    asked.extend(settings.mlflow.as_ref().map(|it| traces(it, live, reach, deadline)));
+    asked
+}
+
+/// What AWS is asked; `None` for nothing. A log from nearer the server is better than that of the
+/// cloud.
+fn cloud(
+    settings: &AwsSettings,
+    live: &LiveSettings,
+    reach: Span,
+    deadline: Duration,
+) -> Option<aws::Options> {
+    let endpoint = settings.sagemaker.is_some();
+    let nearer = !live.logs.is_empty() || live.journal_unit.is_some();
+    let pool = settings.warm_pool_group.is_some();
+    let services = [
+        (aws::Service::Sagemaker, Source::Sagemaker, endpoint),
+        (aws::Service::Autoscaling, Source::Autoscaling, endpoint || pool),
+        (aws::Service::Cloudwatch, Source::Cloudwatch, settings.cloudwatch),
+        (aws::Service::Log, Source::Log, endpoint && !nearer),
+    ];
+    let wanted =
+        services.into_iter().filter(|(_, source, set)| *set && live.sources.contains(source));
+    let services: Vec<_> = wanted.map(|(service, ..)| service).collect();
+    (!services.is_empty()).then(|| aws::Options {
+        endpoint: settings.sagemaker.clone(),
+        region: settings.region.clone(),
+        profile: settings.profile.clone(),
+        endpoint_url: settings.endpoint_url.clone(),
+        services,
+        gateway: aws::Gateway {
+            namespace: settings.namespace.clone(),
+            metrics: settings.metrics.clone(),
+            dimensions: settings.dimensions.clone(),
+        },
+        warm_pool_group: settings.warm_pool_group.clone(),
+        reach,
+        now: now(),
+        timeout: live.timeout,
+        deadline,
+    })
+}
+
+/// How Prometheus is asked, and for which metrics.
+fn prometheus(settings: &HistorySettings, live: &LiveSettings) -> Option<prometheus::Options> {
+    let own = settings.prometheus.as_ref()?;
+    let token = settings.prometheus_token.as_ref().map(Secret::reveal);
+    Some(prometheus::Options {
+        url: own.url.clone()?,
+        selector: own.selector.clone().unwrap_or_default(),
+        metrics: metrics(),
+        http: http::Options {
+            timeout: live.timeout,
+            api_key: token.map(Into::into),
+            extra_ca: live.ca.iter().cloned().collect(),
+            insecure: live.insecure,
+            headers: own.headers.clone().into_iter().collect(),
+            client_cert: own.client_cert.clone(),
+            sigv4_region: own.sigv4_region.clone(),
+            ..http::Options::default()
+        },
+    })
+}
+
+/// Every metric that a signal may read, under each name it has had.
+fn metrics() -> Vec<prometheus::Metric> {
+    let kind = |kind| match kind {
+        families::Kind::Gauge | families::Kind::Info => prometheus::Kind::Gauge,
+        families::Kind::Counter => prometheus::Kind::Counter,
+        families::Kind::Histogram | families::Kind::Summary => prometheus::Kind::Histogram,
+    };
+    let of = |family: &'static families::Family| {
+        family
+            .names
+            .iter()
+            .map(move |it| prometheus::Metric { name: it.name, kind: kind(family.kind) })
+    };
+    families::all().iter().flat_map(of).collect()
+}
+
+fn traces<'a>(
+    settings: &'a MlflowSettings,
+    live: &'a LiveSettings,
+    reach: Span,
+    deadline: Duration,
+) -> Asked<'a> {
+    let login = &settings.login;
+    let basic = login.user.clone().zip(login.password.as_ref().map(|it| it.reveal().to_owned()));
+    Box::pin(mlflow::fetch(mlflow::Options {
+        url: settings.url.clone().unwrap_or_default(),
+        experiments: settings.experiments.clone(),
+        basic,
+        http: http::Options {
+            timeout: live.timeout,
+            max_body: live.max_body as usize,
+            api_key: login.token.as_ref().map(|it| it.reveal().to_owned()),
+            extra_ca: live.ca.iter().cloned().collect(),
+            insecure: live.insecure,
+            ..http::Options::default()
+        },
+        reach,
+        deadline,
+    }))
 }
 
 /// Gathers from history alone, without a look at a live server.

@@ -157,6 +157,7 @@ fn live(settings: &LiveSettings, url: String, window: Duration) -> Live {
         api_key: settings.api_key.as_ref().map(Secret::reveal).map(Into::into),
         extra_ca: settings.ca.iter().cloned().collect(),
         insecure: settings.insecure,
+        ..Options::default()
     };
     Live { window, http, probe: settings.probe.unwrap_or(0), ..Live::new(url) }
 }

@@ -9,11 +9,13 @@ pub mod eval;
 pub mod explain;
 pub mod generate;
 mod given;
+pub mod handle;
 mod history;
 mod live;
 pub mod monitor;
 mod page;
 pub mod prefix_diff;
+pub mod receive;
 pub mod run;
 pub mod runbook;
 pub mod settings;
@@ -78,11 +80,13 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Slo(args) => monitor::slo(&args, &env),
             Command::Alerts(AlertsCommand::Check(args)) => monitor::check(&args, &env),
             Command::Alerts(AlertsCommand::Backtest(args)) => monitor::backtest(&args, &env),
-            Command::Alerts(AlertsCommand::Render(args)) => alerts::render(&args, &env),
-            Command::Alerts(AlertsCommand::Lint(args)) => alerts::lint(&args, &env),
+            Command::Alerts(AlertsCommand::Handle(args)) => handle::run(&args, &env),
+            Command::Alerts(AlertsCommand::Receive(args)) => receive::run(&args, &env),
             Command::Dashboard(DashboardCommand::Render(args)) => dashboard::render(&args, &env),
             Command::Collector(CollectorCommand::Render(args)) => collector::render(&args, &env),
             Command::Collector(CollectorCommand::Emf(args)) => collector::emf(&args, &env),
+            Command::Alerts(AlertsCommand::Render(args)) => alerts::render(&args, &env),
+            Command::Alerts(AlertsCommand::Lint(args)) => alerts::lint(&args, &env),
             Command::Eval(args) => eval::run(&args, &env),
             Command::Explain(args) => explain::run(&args, &env),
             Command::Runbook(command) => runbook::run(command, &env),

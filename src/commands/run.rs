@@ -23,7 +23,10 @@ use crate::{
     },
     runbook::{Library, Problem, Runbook, Severity, lint, problem::did_you_mean},
     signals::{self, Ask},
-    sources,
+    sources::{
+        self,
+        aws::{self, Service},
+    },
 };
 
 /// What is judged.
@@ -54,16 +57,20 @@ impl Scope {
 
 /// Gathers, judges, and writes the report.
 pub fn run(scope: &Scope, args: &RunArgs, env: &Environment) -> anyhow::Result<Exit> {
-    let settings = config::settings(args, env)?;
+    run_with(scope, &config::settings(args, env)?)
+}
+
+/// The same with settings that are put together already.
+pub(super) fn run_with(scope: &Scope, settings: &Settings) -> anyhow::Result<Exit> {
     let library = sound_library(&settings.runbook_dirs, scope.runbook())?;
     let runbook = find_runbook(scope, &library)?;
     settings.output.as_deref().map_or(Ok(()), write::check_destination)?;
-    let gathered = gather(&settings)?;
+    let gathered = gather(settings)?;
     let evidence = sources::read(&gathered.bundle);
-    let ask = ask(&settings, &evidence)?;
+    let ask = ask(settings, &evidence)?;
     let report =
         judge(&Asked { runbook, ask, min_coverage: settings.min_coverage }, &library, &evidence);
-    let text = render(&report, &settings);
+    let text = render(&report, settings);
     match &settings.output {
         Some(path) => write::file(path, &text)?,
         None => write::print(&text)?,
@@ -220,6 +227,9 @@ pub(super) fn leave_out(bundle: &mut Bundle, keep: &[Source]) {
     drop(Source::Gateway, "gateway", &mut |bundle| bundle.gateway = None);
     drop(Source::Host, "host", &mut |bundle| drop_records(bundle, "host"));
     drop(Source::Nvml, "nvml", &mut |bundle| drop_records(bundle, "nvml"));
+    drop(Source::Sagemaker, "sagemaker", &mut |it| aws::leave_out(it, Service::Sagemaker));
+    drop(Source::Autoscaling, "autoscaling", &mut |it| aws::leave_out(it, Service::Autoscaling));
+    drop(Source::Cloudwatch, "cloudwatch", &mut |it| aws::leave_out(it, Service::Cloudwatch));
     drop(Source::Prometheus, "prometheus", &mut |bundle| drop_records(bundle, "prometheus"));
     drop(Source::Mlflow, "mlflow", &mut |bundle| drop_records(bundle, "mlflow"));
 }
@@ -258,7 +268,20 @@ mod tests {
         let said: Vec<_> = bundle.notes.iter().map(|note| note.id.as_str()).collect();
         assert_eq!(
             said,
-            ["probes", "log", "kube", "kernel", "gateway", "host", "nvml", "prometheus", "mlflow"]
+            [
+                "probes",
+                "log",
+                "kube",
+                "kernel",
+                "gateway",
+                "host",
+                "nvml",
+                "sagemaker",
+                "autoscaling",
+                "cloudwatch",
+                "prometheus",
+                "mlflow"
+            ]
         );
         assert!(bundle.meta.sources.is_empty(), "how it failed is no answer to what was asked");
     }

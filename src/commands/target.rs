@@ -2,7 +2,7 @@
 
 use super::alerts::{self, unknown};
 use crate::{
-    cli::TargetArgs,
+    cli::RuleTargetArgs,
     config::Environment,
     evidence::Evidence,
     monitor::target::{Target, matchers},
@@ -10,7 +10,7 @@ use crate::{
 
 /// Looks at the target, unless only its release is given: then there is no evidence.
 pub(super) fn find(
-    args: &TargetArgs,
+    args: &RuleTargetArgs,
     env: &Environment,
 ) -> anyhow::Result<(Target, Option<Evidence>)> {
     let settings = alerts::settings(args, env)?;

@@ -1,12 +1,16 @@
 //! Sources that keep history: what flags and the settings file say of them together.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::bail;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::{FileConfig, duration};
+use super::{Environment, FileConfig, Secret, beside};
 use crate::cli::{At, HistoryArgs, Source};
 
 /// How far back sources are asked, unless set otherwise.
@@ -21,6 +25,8 @@ pub struct HistorySettings {
     pub back: Duration,
     /// Prometheus, where one is given.
     pub prometheus: Option<PrometheusSettings>,
+    /// Bearer token for it.
+    pub prometheus_token: Option<Secret>,
     /// AWS, where anything of it is asked for.
     pub aws: Option<AwsSettings>,
     /// MLflow, where one is given.
@@ -28,7 +34,7 @@ pub struct HistorySettings {
 }
 
 /// `[prometheus]`: a server with the HTTP API of Prometheus.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PrometheusSettings {
     /// Base URL, with the path before `/api/v1`, if there is one.
@@ -44,7 +50,7 @@ pub struct PrometheusSettings {
 }
 
 /// `[aws]`: CloudWatch, SageMaker, Auto Scaling and CloudWatch Logs.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AwsSettings {
     /// The endpoint of SageMaker.
@@ -68,13 +74,27 @@ pub struct AwsSettings {
 }
 
 /// `[mlflow]`: the tracking server that holds the traces.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MlflowSettings {
     /// Base URL.
     pub url: Option<String>,
     /// Experiments, by name or id; empty for all.
     pub experiments: Vec<String>,
+    /// What the environment says of it.
+    #[serde(skip)]
+    pub login: MlflowLogin,
+}
+
+/// Who asks MLflow: a token, else user and password.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MlflowLogin {
+    /// Bearer token.
+    pub token: Option<Secret>,
+    /// User.
+    pub user: Option<String>,
+    /// Their password.
+    pub password: Option<Secret>,
 }
 
 impl HistorySettings {
@@ -84,27 +104,44 @@ impl HistorySettings {
     }
 }
 
+/// What settles the sources beside the flags.
+pub(super) struct Given<'a> {
+    /// The settings file.
+    pub(super) path: Option<&'a Path>,
+    /// What stands in it.
+    pub(super) file: &'a FileConfig,
+    /// The environment.
+    pub(super) env: &'a Environment,
+    /// The sources in use.
+    pub(super) sources: &'a [Source],
+}
+
 /// Flags win over the file.
 pub(super) fn history(
     args: &HistoryArgs,
     at: Option<At>,
-    file: &FileConfig,
-    sources: &[Source],
+    given: &Given<'_>,
 ) -> anyhow::Result<HistorySettings> {
-    let back = file.history.as_deref().map(|text| duration("history", text)).transpose()?;
+    let &Given { path, file, env, sources } = given;
     let settings = HistorySettings {
         at,
-        back: args.history.or(back).unwrap_or(BACK),
-        prometheus: prometheus(args, file).filter(|_| sources.contains(&Source::Prometheus)),
+        back: args.history.or(file.history).unwrap_or(BACK),
+        prometheus: prometheus(args, path, file).filter(|_| sources.contains(&Source::Prometheus)),
+        prometheus_token: env.prometheus_token.clone(),
         aws: aws(args, file),
-        mlflow: mlflow(args, file).filter(|_| sources.contains(&Source::Mlflow)),
+        mlflow: mlflow(args, file, env).filter(|_| sources.contains(&Source::Mlflow)),
     };
     without_effect(args, &settings)?;
     Ok(settings)
 }
 
-fn prometheus(args: &HistoryArgs, file: &FileConfig) -> Option<PrometheusSettings> {
+fn prometheus(
+    args: &HistoryArgs,
+    path: Option<&Path>,
+    file: &FileConfig,
+) -> Option<PrometheusSettings> {
     let mut settings = file.prometheus.clone();
+    settings.client_cert = beside(path, settings.client_cert.as_slice()).pop();
     settings.url = args.prometheus.clone().or(settings.url);
     settings.selector = args.selector.clone().or(settings.selector);
     settings.url.is_some().then_some(settings)
@@ -118,8 +155,9 @@ fn aws(args: &HistoryArgs, file: &FileConfig) -> Option<AwsSettings> {
     settings.cloudwatch.then_some(settings)
 }
 
-fn mlflow(args: &HistoryArgs, file: &FileConfig) -> Option<MlflowSettings> {
+fn mlflow(args: &HistoryArgs, file: &FileConfig, env: &Environment) -> Option<MlflowSettings> {
     let mut settings = file.mlflow.clone();
+    settings.login = env.mlflow.clone();
     settings.url = args.mlflow.clone().or(settings.url);
     if !args.experiment.is_empty() {
         settings.experiments = args.experiment.clone();
@@ -147,7 +185,9 @@ mod tests {
 
     fn read(args: &HistoryArgs, toml: &str) -> anyhow::Result<HistorySettings> {
         let all: Vec<Source> = clap::ValueEnum::value_variants().to_vec();
-        history(args, None, &toml::from_str(toml).unwrap(), &all)
+        let file = toml::from_str(toml).unwrap();
+        let env = Environment::default();
+        history(args, None, &Given { path: None, file: &file, env: &env, sources: &all })
     }
 
     #[test]

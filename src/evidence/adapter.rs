@@ -94,6 +94,16 @@ pub fn cards(round: &ProbeRound) -> Option<Vec<Card>> {
     Some(adapters.filter_map(card).collect())
 }
 
+/// What the timeline says of an adapter that began to be served.
+pub fn loaded(name: &str) -> String {
+    format!("adapter {name} was loaded")
+}
+
+/// What the timeline says of one that is served no longer.
+pub fn unloaded(name: &str) -> String {
+    format!("adapter {name} was unloaded")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -131,10 +131,15 @@ impl Bundle {
         records.map(|(at, body)| (*at, body.as_slice()))
     }
 
-    /// Start and end in Unix milliseconds, over scrapes and probes.
+    /// Start and end in Unix milliseconds, over scrapes and probes; without any, what the sources
+    /// of history were asked for.
     pub fn span_ms(&self) -> Option<(u64, u64)> {
         let times = || self.scrapes.keys().chain(self.probes.keys()).copied();
-        Some((times().min()?, times().max()?))
+        let asked = || {
+            let ms = |at: Option<Time>| Some((at? * 1e3).max(0.0) as u64);
+            Some((ms(self.meta.started)?, ms(self.meta.ended)?))
+        };
+        times().min().zip(times().max()).or_else(asked)
     }
 
     fn note(&mut self, id: &str, status: SourceState, detail: String) {

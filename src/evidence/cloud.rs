@@ -47,10 +47,34 @@ pub struct Alarm {
     pub since: Option<Time>,
     /// Why, in CloudWatch's own words.
     pub reason: String,
-    /// Whether one of its actions is a scaling policy.
-    pub scales: bool,
+    /// What it does when it fires.
+    pub role: AlarmRole,
+    /// Seconds that it looks back over before it fires; `None` where it was not told.
+    pub looks_back: Option<f64>,
     /// Changes of its state in the time asked, in order.
-    pub changes: Vec<(Time, AlarmState)>,
+    pub changes: Vec<AlarmChange>,
+}
+
+/// What an alarm does when it fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlarmRole {
+    /// It asks a scaling policy for more instances.
+    Adds,
+    /// It asks a scaling policy for fewer; it fires whenever load is low.
+    Removes,
+    /// It only tells.
+    Tells,
+}
+
+/// One change of an alarm's state.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AlarmChange {
+    /// When.
+    pub at: Time,
+    /// From which state; `None` where it was not told.
+    pub from: Option<AlarmState>,
+    /// To which.
+    pub to: AlarmState,
 }
 
 /// States of an alarm.
@@ -73,10 +97,16 @@ pub struct Endpoint {
     pub status: String,
     /// Why it failed, where it did.
     pub failure: Option<String>,
+    /// When it was made.
+    pub created: Option<Time>,
     /// When it was last changed.
     pub changed: Option<Time>,
-    /// Its variants.
+    /// Its variants; those of the deployment under way, where there is one.
     pub variants: Vec<Variant>,
+    /// When the deployment under way began.
+    pub deploying_since: Option<Time>,
+    /// The first of the runs that have all seen fewer instances than wanted, up to the last one.
+    pub short_since: Option<Time>,
     /// What it runs now; `None` where the configuration was not read.
     pub release: Option<Release>,
     /// What it ran before the last change, where that can still be read.
@@ -92,8 +122,10 @@ pub struct Variant {
     pub current: Option<u32>,
     /// Instances wanted.
     pub desired: Option<u32>,
-    /// State of the variant, e.g. `Creating`, with the time of its start.
-    pub status: Option<(String, Option<Time>)>,
+    /// State of the variant, e.g. `Creating`, with the message that came along.
+    pub status: Option<String>,
+    /// Since when it is in that state.
+    pub since: Option<Time>,
 }
 
 /// What an endpoint runs: a configuration with its images and environment.
@@ -112,10 +144,11 @@ pub struct Release {
 pub struct Scaling {
     /// Bounds and suspensions, one for each variant.
     pub targets: Vec<ScalableTarget>,
-    /// Names of the policies.
-    pub policies: Vec<String>,
-    /// Activities in the time asked, in order, those included that scaled nothing.
-    pub activities: Vec<ScalingActivity>,
+    /// What decides on the number of instances.
+    pub policies: Vec<ScalingPolicy>,
+    /// Activities in the time asked, in order, those included that scaled nothing; `None` where
+    /// they were not read.
+    pub activities: Option<Vec<ScalingActivity>>,
 }
 
 /// What may be scaled, and how far.
@@ -131,12 +164,23 @@ pub struct ScalableTarget {
     pub suspended: bool,
 }
 
+/// A scaling policy.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScalingPolicy {
+    /// Its name.
+    pub name: String,
+    /// Seconds after it scaled out in which it does not do so again; `None` where it has none.
+    pub cooldown: Option<f64>,
+    /// Whether all of its steps take instances away.
+    pub only_removes: bool,
+}
+
 /// One activity of scaling.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScalingActivity {
-    /// When it began, and when it ended where it did.
+    /// When it began.
     pub at: Time,
-    /// When it ended.
+    /// When it ended, where it did.
     pub ended: Option<Time>,
     /// How it ended.
     pub outcome: ScalingOutcome,
@@ -179,5 +223,67 @@ impl CloudSeries {
         let from = self.points.partition_point(|point| point.at < span.from);
         let to = self.points.partition_point(|point| point.at + self.period <= span.to);
         self.points.get(from..to).unwrap_or_default()
+    }
+}
+
+impl Alarm {
+    /// Its state at a moment, with the time since when it had been in it; `None` where that is not
+    /// known.
+    pub fn state_at(&self, at: Time) -> Option<(AlarmState, Option<Time>)> {
+        let before = self.changes.iter().rev().find(|change| change.at <= at);
+        if let Some(change) = before {
+            return Some((change.to, Some(change.at)));
+        }
+        if let Some(first) = self.changes.first() {
+            return first.from.map(|state| (state, None));
+        }
+        let reaches_back = self.since.is_none_or(|since| since <= at);
+        reaches_back.then_some((self.state, self.since))
+    }
+}
+
+impl Endpoint {
+    /// Instances wanted and not there, over all variants; `None` where a count is not known.
+    pub fn missing(&self) -> Option<u32> {
+        if self.variants.is_empty() {
+            return None;
+        }
+        let short = |it: &Variant| Some(it.desired?.saturating_sub(it.current?));
+        self.variants.iter().map(short).try_fold(0_u32, |sum, own| Some(sum.saturating_add(own?)))
+    }
+}
+
+impl ScalingActivity {
+    /// Whether any of it lies in a span. One that has not ended reaches to its end.
+    pub fn touches(&self, span: Span) -> bool {
+        self.at <= span.to && self.ended.is_none_or(|ended| ended >= span.from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_is_in_the_state_of_its_last_change_before() {
+        let change = |at, from, to| AlarmChange { at, from: Some(from), to };
+        let mut alarm = Alarm {
+            name: "queue".into(),
+            state: AlarmState::Alarm,
+            since: Some(200.0),
+            reason: String::new(),
+            role: AlarmRole::Adds,
+            looks_back: None,
+            changes: vec![
+                change(100.0, AlarmState::InsufficientData, AlarmState::Ok),
+                change(200.0, AlarmState::Ok, AlarmState::Alarm),
+            ],
+        };
+        assert_eq!(alarm.state_at(50.0), Some((AlarmState::InsufficientData, None)));
+        assert_eq!(alarm.state_at(150.0), Some((AlarmState::Ok, Some(100.0))));
+        assert_eq!(alarm.state_at(300.0), Some((AlarmState::Alarm, Some(200.0))));
+        alarm.changes.clear();
+        assert_eq!(alarm.state_at(300.0), Some((AlarmState::Alarm, Some(200.0))));
+        assert_eq!(alarm.state_at(150.0), None, "what it was before is not told");
     }
 }

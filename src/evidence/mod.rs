@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use adapter::AdapterFolder;
-pub use cloud::Cloud;
+pub use cloud::{Cloud, Endpoint};
 pub use gateway::GatewayLog;
 pub use gpu::GpuSnapshot;
 pub use host::HostRound;
@@ -127,6 +127,9 @@ pub struct Probe {
     /// The body, cut to a bounded length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
+    /// The server's own time in the answer's `Date`, Unix seconds, cut to whole ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<Time>,
 }
 
 /// A value that describes the server for as long as it runs, with where it was read.
@@ -149,6 +152,8 @@ pub struct Event {
     pub kind: EventKind,
     /// One sentence for the timeline.
     pub text: String,
+    /// The source that tells it and whose clock dates it, e.g. `gateway`.
+    pub source: &'static str,
 }
 
 /// Kinds of event.
@@ -185,6 +190,27 @@ pub enum EventKind {
     Deploy,
     /// The endpoint was scaled, or was to be scaled.
     Scaling,
+}
+
+impl EventKind {
+    /// Whether it changes the system, and so may be behind what follows; other events are signs.
+    pub fn is_change(self) -> bool {
+        use EventKind::{
+            AdapterLoaded, AdapterUnloaded, ConfigChanged, Deploy, PromptVersion, Restart, Scaling,
+            VersionChanged,
+        };
+        matches!(
+            self,
+            Restart
+                | VersionChanged
+                | ConfigChanged
+                | PromptVersion
+                | AdapterLoaded
+                | AdapterUnloaded
+                | Deploy
+                | Scaling
+        )
+    }
 }
 
 /// One finished request in the server's access log.

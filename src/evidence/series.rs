@@ -10,6 +10,15 @@ use std::{
 
 use super::{Span, Time, histogram::Histogram};
 
+/// The label that tells replicas apart, where several servers were looked at together.
+pub const REPLICA: &str = "instance";
+
+/// The label that tells engines (data-parallel ranks) of one server apart; V0 has none.
+pub const ENGINE: &str = "engine";
+
+/// An engine: its replica and its rank, as far as a series names them.
+pub type Engine<'a> = (Option<&'a str>, Option<&'a str>);
+
 /// Labels sorted by name.
 pub type Labels = Vec<(String, String)>;
 
@@ -43,6 +52,11 @@ impl Series {
         self.labels.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// The engine that it is of.
+    pub fn engine(&self) -> Engine<'_> {
+        (self.label(REPLICA), self.label(ENGINE))
+    }
+
     /// Its samples inside a span.
     pub fn within(&self, span: Span) -> &[Point] {
         let start = self.points.partition_point(|point| point.at < span.from);
@@ -60,6 +74,8 @@ pub struct SeriesSet {
     /// Series by the hash of name and labels, as a page may hold a hundred thousand of one name.
     by_hash: HashMap<u64, Vec<usize>, foldhash::fast::RandomState>,
     pages: Vec<Time>,
+    /// When each replica was first seen, where several were looked at together.
+    first_seen: BTreeMap<String, Time>,
 }
 
 impl SeriesSet {
@@ -86,10 +102,24 @@ impl SeriesSet {
             Some(&index) => index,
             None => self.intern(key, describe()),
         };
+        self.note_replica(index, at);
         let points = &mut self.series[index].points;
         match points.last_mut() {
             Some(last) if last.at >= at => last.value = last.value.max(value),
             _ => points.push(Point { at, value }),
+        }
+    }
+
+    fn note_replica(&mut self, index: usize, at: Time) {
+        let series = &self.series[index];
+        let Some(replica) = series.label(REPLICA).filter(|_| series.points.is_empty()) else {
+            return;
+        };
+        match self.first_seen.get_mut(replica) {
+            Some(first) => *first = first.min(at),
+            None => {
+                self.first_seen.insert(replica.to_owned(), at);
+            }
         }
     }
 
@@ -119,13 +149,19 @@ impl SeriesSet {
         self.by_name.get(name).into_iter().flatten().map(|&index| &self.series[index])
     }
 
-    /// When the server's own process started. A page may carry other processes too; theirs have a
-    /// label that the server's metrics lack.
+    /// When the server's own process started, or the first of its replicas.
     pub fn process_start(&self) -> Option<&Series> {
-        let engine = self.named("vllm:prompt_tokens_total").next();
-        let labels = engine.map_or(&[][..], |series| &series.labels);
-        self.named("process_start_time_seconds")
-            .find(|process| process.labels.iter().all(|label| labels.contains(label)))
+        self.process_starts().next()
+    }
+
+    /// When the server's own processes started, one a replica. A page may carry other processes
+    /// too; theirs have a label that the server's metrics lack.
+    pub fn process_starts(&self) -> impl Iterator<Item = &Series> {
+        let engines = ["vllm:num_requests_running", "vllm:prompt_tokens_total"];
+        let own = move |label: &(String, String)| {
+            engines.iter().flat_map(|name| self.named(name)).any(|it| it.labels.contains(label))
+        };
+        self.named("process_start_time_seconds").filter(move |it| it.labels.iter().all(own))
     }
 
     /// Whether any page had a sample of this name.
@@ -193,7 +229,7 @@ impl<'a> View<'a> {
     /// Growth of all counters of `name` whose labels pass `keep`; `None` where no series has the
     /// two samples (one, for a lifetime view) that it takes.
     ///
-    /// A series that appears inside the span, while others of the set were there before, began
+    /// A series that appears inside the span, while others of its server were there before, began
     /// at 0: labelled children are created at their first event.
     pub fn increase_where(&self, name: &str, keep: impl Fn(&Series) -> bool) -> Option<f64> {
         let mut total = None;
@@ -216,7 +252,9 @@ impl<'a> View<'a> {
             return points.first().map(|point| point.value);
         }
         let first = points.first()?;
-        let born_inside = series.points[0].at == first.at && self.page_before(first.at);
+        let born_inside = series.points[0].at == first.at
+            && self.page_before(first.at)
+            && self.replica_before(series, first.at);
         if points.len() < 2 && !born_inside {
             return None;
         }
@@ -225,6 +263,11 @@ impl<'a> View<'a> {
             if step < 0.0 { pair[1].value } else { step }
         });
         Some(steps.sum::<f64>() + if born_inside { first.value } else { 0.0 })
+    }
+
+    fn replica_before(&self, series: &Series, at: Time) -> bool {
+        let first = series.label(REPLICA).and_then(|name| self.set.first_seen.get(name));
+        first.is_none_or(|&first| first < at)
     }
 
     fn page_before(&self, at: Time) -> bool {
@@ -260,17 +303,16 @@ impl<'a> View<'a> {
         sums.into_iter().map(|(at, value)| Point { at: f64::from_bits(at), value }).collect()
     }
 
-    /// The gauge of `name` by the value of `label` (`None` where a series lacks it), summed page by
-    /// page within each.
-    pub fn gauge_by(&self, name: &str, label: &str) -> BTreeMap<Option<&'a str>, Vec<Point>> {
-        let mut by_value: BTreeMap<Option<&str>, Vec<&Series>> = BTreeMap::new();
+    /// The gauge of `name` by engine, summed page by page within each.
+    pub fn gauge_by_engine(&self, name: &str) -> BTreeMap<Engine<'a>, Vec<Point>> {
+        let mut engines: BTreeMap<Engine<'a>, Vec<&Series>> = BTreeMap::new();
         for series in self.set.named(name).filter(|_| !self.since_start) {
-            by_value.entry(series.label(label)).or_default().push(series);
+            engines.entry(series.engine()).or_default().push(series);
         }
-        let summed = |(value, group): (Option<&'a str>, Vec<&'a Series>)| {
-            (value, self.sum_of(group.into_iter()))
+        let summed = |(engine, group): (Engine<'a>, Vec<&'a Series>)| {
+            (engine, self.sum_of(group.into_iter()))
         };
-        by_value.into_iter().map(summed).collect()
+        engines.into_iter().map(summed).collect()
     }
 
     /// The sum over replicas, page by page.

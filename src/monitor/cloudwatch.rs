@@ -11,6 +11,7 @@ use super::{
     Alert, CloudQuery, Condition, Measure, MissingMeans, Slo, SloRule, Threshold,
     burn::{Objective, Tier},
     load::Rules,
+    names::NAMESPACE,
     objective, seconds,
     state::Policy,
 };
@@ -18,9 +19,6 @@ use crate::{
     evidence::{Evidence, series::Labels},
     report::json::escape_hazards,
 };
-
-/// Namespace of the gateway's metrics, unless another is set.
-pub const NAMESPACE: &str = "MangaAssist/Inference";
 
 /// Length of a period of a rule that an objective has beside its tiers, seconds.
 const PERIOD: f64 = 300.0;
@@ -302,7 +300,7 @@ impl Writer<'_> {
             alarm_actions: self.options.actions.clone(),
             watched: self.watched(query, of, period as u64),
             evaluation_periods: (shape.lasting / period).ceil().max(1.0) as u64,
-            threshold: tidy(bound * query.scale()),
+            threshold: tidy(bound / query.scale()),
             comparison_operator: operator,
             treat_missing_data: match shape.missing {
                 MissingMeans::Fine => "notBreaching",

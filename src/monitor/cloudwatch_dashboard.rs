@@ -161,7 +161,7 @@ fn scale_of(kind: PanelKind, unit: Unit) -> Value {
 
 /// A line, in the unit in which CloudWatch shows the measure.
 fn annotation(line: &Line, measure: &Measure) -> Value {
-    let mut drawn = json!({ "label": line.label, "value": round(line.at * shown_scale(measure)) });
+    let mut drawn = json!({ "label": line.label, "value": round(line.at / shown_scale(measure)) });
     match line.bad {
         Some(Side::Above) => (drawn["color"], drawn["fill"]) = (json!("#d62728"), json!("above")),
         Some(Side::Below) => (drawn["color"], drawn["fill"]) = (json!("#d62728"), json!("below")),
@@ -170,10 +170,11 @@ fn annotation(line: &Line, measure: &Measure) -> Value {
     drawn
 }
 
-/// What one of the measure's unit is shown as: shares as per cent, all else in the metric's own.
+/// Factor from what CloudWatch shows to the measure's unit: shares are shown as per cent, all else in
+/// the metric's own unit.
 fn shown_scale(measure: &Measure) -> f64 {
     match measure.unit {
-        Unit::Ratio => 100.0,
+        Unit::Ratio => 0.01,
         _ => measure.cloudwatch.as_ref().map_or(1.0, CloudQuery::scale),
     }
 }
@@ -236,10 +237,10 @@ fn of_gateway(
     (expression, format!("{} {}", measure.title, told.join(" ")))
 }
 
-/// Shares are shown as per cent; `scale` is what a whole counts before.
+/// Shares are shown as per cent; `scale` leads from the metric to the share.
 fn per_cent(unit: Unit, scale: f64, expression: String) -> String {
     match unit {
-        Unit::Ratio if scale != 100.0 => format!("{} * ({expression})", 100.0 / scale),
+        Unit::Ratio if scale != 0.01 => format!("{} * ({expression})", round(scale * 100.0)),
         _ => expression,
     }
 }
@@ -303,5 +304,45 @@ impl Agent<'_> {
         let name = self.case.target.name(family)?;
         let namespace = &self.case.names.namespace;
         Ok(search(namespace, &AGENT_DIMENSIONS, &name, statistic, self.period))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        evidence::{
+            Cloud, Evidence,
+            cloud::CloudSeries,
+        },
+        monitor::cloudwatch,
+        runbook::Library,
+    };
+
+    #[test]
+    fn only_alarms_of_dimensions_that_were_seen_have_an_arn() {
+        let (rules, policy) =
+            (Rules::embedded().unwrap(), Library::embedded().unwrap().policy);
+        let options = cloudwatch::Options::default();
+        let none = cloudwatch::render(&rules, &policy, None, &options);
+        assert_eq!(arns(&none.alarms, "eu-west-1", "1"), Vec::<String>::new());
+        let dimensions = vec![
+            ("AdapterId".to_owned(), "manga".to_owned()),
+            ("BackendVersion".to_owned(), "7".to_owned()),
+        ];
+        let series = CloudSeries {
+            namespace: "MangaAssist/Inference".into(),
+            name: "TTFTMs".into(),
+            dimensions,
+            statistic: "p95".into(),
+            period: 300.0,
+            points: Vec::new(),
+        };
+        let cloud = Some(Cloud { metrics: vec![series], ..Cloud::default() });
+        let evidence = Evidence { cloud, ..Evidence::default() };
+        let some = cloudwatch::render(&rules, &policy, Some(&evidence), &options);
+        let found = arns(&some.alarms, "eu-west-1", "123456789012");
+        let wanted = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:vllm-high-ttft-manga-7";
+        assert!(found.iter().any(|arn| arn == wanted), "{found:?}");
     }
 }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{USUAL_DIMENSIONS, names::CloudNames};
+use super::names::{CloudNames, DIMENSIONS};
 use crate::evidence::gateway::GatewayRecord;
 
 /// A metric of the gateway.
@@ -29,7 +29,7 @@ const fn of_request(
     unit: &'static str,
     value: fn(&GatewayRecord) -> Option<f64>,
 ) -> Metric {
-    Metric { name, unit, by: &USUAL_DIMENSIONS, value }
+    Metric { name, unit, by: &DIMENSIONS, value }
 }
 
 /// All metrics of the gateway. Those with the same dimensions stand together.

@@ -15,12 +15,14 @@ pub mod lint;
 pub mod load;
 pub mod names;
 pub mod objective;
+pub mod page;
 pub mod prometheus;
 pub mod promql;
 pub mod read;
 pub mod rule;
 pub mod shown;
 pub mod state;
+pub mod tables;
 pub mod target;
 
 use serde::Deserialize;
@@ -175,15 +177,32 @@ pub struct CloudQuery {
     /// The metric that it is divided by, where the measure is a ratio of two.
     #[serde(default)]
     pub over: Option<String>,
-    /// Its namespace; that of the gateway where it is not set.
-    #[serde(default)]
-    pub namespace: Option<String>,
     /// Its dimensions; the usual ones where empty.
     #[serde(default)]
     pub by: Vec<String>,
-    /// What one of the measure's unit counts there, where its name does not tell.
+    /// Its namespace; that of the gateway where there is none.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Factor from its own unit to the measure's; that of its name where there is none.
     #[serde(default)]
     pub scale: Option<f64>,
+}
+
+impl CloudQuery {
+    /// Factor from the metric's own unit to that of the measure: names that end in `Ms` are
+    /// milliseconds, but a number of samples has no unit.
+    pub fn scale(&self) -> f64 {
+        let milliseconds = self.metric.ends_with("Ms") && self.statistic != "SampleCount";
+        self.scale.unwrap_or(if milliseconds { 1e-3 } else { 1.0 })
+    }
+
+    /// Names of its dimensions.
+    pub fn dimensions(&self) -> Vec<&str> {
+        match self.by.is_empty() {
+            true => names::DIMENSIONS.to_vec(),
+            false => self.by.iter().map(String::as_str).collect(),
+        }
+    }
 }
 
 /// A question to an exporter beside vLLM, under the names that it has there.
@@ -208,25 +227,6 @@ pub struct ExporterQuery {
     /// What the exporter must be told for the metric to be there.
     #[serde(default)]
     pub needs: Option<String>,
-}
-
-/// Dimensions of the gateway's metrics, unless a measure names others.
-pub const USUAL_DIMENSIONS: [&str; 2] = ["AdapterId", "BackendVersion"];
-
-impl CloudQuery {
-    /// Names of its dimensions.
-    pub fn dimensions(&self) -> Vec<&str> {
-        match self.by.is_empty() {
-            true => USUAL_DIMENSIONS.to_vec(),
-            false => self.by.iter().map(String::as_str).collect(),
-        }
-    }
-
-    /// What a second or a ratio counts there: milliseconds where the name says so.
-    pub fn scale(&self) -> f64 {
-        let in_ms = self.metric.ends_with("Ms") && self.statistic != "SampleCount";
-        self.scale.unwrap_or(if in_ms { 1e3 } else { 1.0 })
-    }
 }
 
 /// An alert rule.

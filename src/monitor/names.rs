@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::cloudwatch::NAMESPACE;
+/// Namespace of the gateway's metrics, unless set otherwise.
+pub const NAMESPACE: &str = "MangaAssist/Inference";
+
+/// Dimensions of the gateway's request metrics, unless a measure has its own.
+pub const DIMENSIONS: [&str; 2] = ["AdapterId", "BackendVersion"];
 
 /// Own names of the gateway's namespace, metrics and dimensions, by their usual ones.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -218,7 +218,7 @@ fn of_cloud(query: &CloudQuery, metrics: &[CloudSeries], span: Span) -> Vec<Told
     let one = |series: &CloudSeries| {
         let value = match &query.over {
             None => {
-                cloud_value(series, span).map(|value| Estimate::exact(value / query.scale(), None))
+                cloud_value(series, span).map(|value| Estimate::exact(value * query.scale(), None))
             }
             Some(over) => metrics
                 .iter()
@@ -338,8 +338,8 @@ mod tests {
                 metric: "OOMCaught".into(),
                 statistic: "Sum".into(),
                 over: None,
-                namespace: None,
                 by: Vec::new(),
+                namespace: None,
                 scale: None,
             }),
             ..measure(Query::Mean { of: "ttft".into() })

@@ -241,7 +241,8 @@ pub fn alert(
     }
 }
 
-fn threshold(condition: &super::Condition, unit: Unit, policy: &state::Policy) -> String {
+/// A threshold in words, such as `over 500 ms`.
+pub fn threshold(condition: &super::Condition, unit: Unit, policy: &state::Policy) -> String {
     let shown = |bound: &Option<super::Threshold>| Some(unit.show(bound.as_ref()?.value(policy)?));
     let above = shown(&condition.above).map(|bound| format!("over {bound}"));
     let below = || shown(&condition.below).map(|bound| format!("under {bound}"));

@@ -279,15 +279,20 @@ fn decomposition(report: &Report) -> Vec<String> {
 
 fn timeline(report: &Report) -> Vec<String> {
     let entries = report.timeline.iter();
+    let clocks = report.clocks.iter().filter_map(words::clock_skew);
+    let clocks = clocks.map(|skew| format!("- {}\n", sentence(&text(&skew))));
     entries
         .map(|entry| {
             let at = text(&words::date_and_time(&entry.at));
             let relation = match entry.kind.as_str() {
                 "onset" => "onset".into(),
-                _ => text(&entry.relation),
+                _ => text(&words::lead(entry)),
             };
-            format!("- {at} ({relation}): {}\n", sentence(&text(&entry.text)))
+            let told = sentence(&text(&entry.text));
+            let told = if entry.struck { format!("~~{told}~~") } else { told };
+            format!("- {at} ({relation}): {told}\n")
         })
+        .chain(clocks)
         .collect()
 }
 

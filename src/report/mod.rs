@@ -38,6 +38,9 @@ pub struct Report {
     pub path: Vec<PathStep>,
     /// Events around the onset.
     pub timeline: Vec<TimelineEntry>,
+    /// Clocks of which something is known.
+    #[serde(default)]
+    pub clocks: Vec<ClockSkew>,
     /// Mean latency of finished requests, by part.
     pub decomposition: Vec<Part>,
     /// Every reading.
@@ -369,6 +372,31 @@ pub struct TimelineEntry {
     pub text: String,
     /// `before`, `at` or `after` the onset, or `unrelated` where there is none.
     pub relation: String,
+    /// The source that tells it and whose clock dates it; empty for the onset itself.
+    #[serde(default)]
+    pub source: String,
+    /// Seconds from the event to the onset, where it came before.
+    #[serde(default)]
+    pub lead_seconds: Option<Number>,
+    /// Whether it changes the system, and so may be behind what follows.
+    #[serde(default)]
+    pub change: bool,
+    /// Whether it is a change that began after the onset, and so is no cause of it.
+    #[serde(default)]
+    pub struck: bool,
+}
+
+/// What is known of a clock that dates events, against the clock that dates the metrics.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClockSkew {
+    /// `server` or `gateway`.
+    pub clock: String,
+    /// Seconds that it is ahead; negative where it is behind.
+    pub ahead_seconds: Number,
+    /// Whether it is known to be wrong, and not only not known to be right.
+    pub sure: bool,
+    /// What it was told by.
+    pub by: String,
 }
 
 /// A part of the mean latency of finished requests.
@@ -401,6 +429,9 @@ pub struct ReadingRow {
     pub source: String,
     /// Why `now` is absent.
     pub missing: Option<String>,
+    /// What `now` leaves out, and why.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// A signal over time.

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::{
-    AnswerWord, CauseFound, Fix, Impact, Number, ReplicaCount, Replicas, Report, Status,
-    SymptomFound, SymptomReading, Verdict,
+    AnswerWord, CauseFound, ClockSkew, Fix, Impact, Number, ReplicaCount, Replicas, Report, Status,
+    SymptomFound, SymptomReading, TimelineEntry, Verdict,
     text::{clean, sentence, shorten_end, shorten_middle, width},
 };
 use crate::{
@@ -216,6 +216,39 @@ pub fn clock(report: &Report, at: &str) -> String {
 pub fn date_and_time(at: &str) -> String {
     at.parse::<Timestamp>()
         .map_or_else(|_| clean(at), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
+/// How long before the onset an event came, or how else it stands to it.
+pub fn lead(entry: &TimelineEntry) -> String {
+    let before = |lead| format!("{} before", number(lead, Unit::Seconds));
+    match entry.relation.as_str() {
+        "before" => entry.lead_seconds.map_or_else(|| "before".into(), before),
+        "at" => "at the onset".into(),
+        "after" if entry.struck => "after the onset: no cause".into(),
+        other => clean(other),
+    }
+}
+
+/// The change nearest before the onset, or the nearest other event where nothing was changed.
+pub fn prior(report: &Report) -> Option<&TimelineEntry> {
+    let prior = |entry: &&TimelineEntry| {
+        entry.kind != "onset" && matches!(entry.relation.as_str(), "at" | "before")
+    };
+    let events = || report.timeline.iter().filter(prior);
+    events().rfind(|entry| entry.change).or_else(|| events().next_back())
+}
+
+/// A clock that is known to be wrong, e.g. `gateway clock 12 s ahead`.
+pub fn clock_skew(skew: &ClockSkew) -> Option<String> {
+    let (lo, hi) = match skew.ahead_seconds {
+        Number::Point(point) => (point, point),
+        Number::Interval { lo, hi } => (lo, hi?),
+    };
+    let (least, most) = (lo.abs().min(hi.abs()), lo.abs().max(hi.abs()));
+    let way = if lo > 0.0 { "ahead" } else { "behind" };
+    let by = clean(&skew.by);
+    let seconds = Unit::Seconds.show_interval(least, most);
+    skew.sure.then(|| format!("{} clock {seconds} {way}, by {by}", clean(&skew.clock)))
 }
 
 /// Whether any request is known to have, or may have, missed the objective.

@@ -224,8 +224,8 @@ impl<'a> Linter<'a> {
             let help = did_you_mean(name, self.library.policy.keys().map(String::as_str));
             self.error(place, place.find(name), format!("unknown policy entry `{name}`"), help);
         }
-        if let Some(critical) = &symptom.critical {
-            self.condition(place, critical);
+        for condition in symptom.critical.iter().chain(&symptom.expected) {
+            self.condition(place, condition);
         }
         for meaning in &symptom.readings {
             self.condition(place, &meaning.when);

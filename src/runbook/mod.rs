@@ -98,6 +98,11 @@ pub struct Symptom {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub critical: Option<Spanned<String>>,
+    /// CEL; while it holds, the symptom is expected: its severity is info, and only causes of
+    /// severity info explain it.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub expected: Option<Spanned<String>>,
     /// One sentence for the report; `{now}`, `{baseline}`, `{era}` (before, or
     /// since start), `{change}` and `{threshold}` are filled in.
     pub statement: String,
@@ -262,6 +267,9 @@ pub struct Runbook {
     /// its own: while that cannot be answered, nothing is called healthy.
     #[schemars(with = "Vec<String>")]
     pub gate: Vec<Spanned<String>>,
+    /// The source without which nothing is called healthy.
+    #[serde(default)]
+    pub needs: Needs,
     /// First step.
     #[schemars(with = "String")]
     pub start: Spanned<String>,
@@ -274,6 +282,17 @@ pub struct Runbook {
     /// Its own tests.
     #[serde(default)]
     pub tests: Vec<Test>,
+}
+
+/// Sources without which a runbook calls nothing healthy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Needs {
+    /// The server's own pages.
+    #[default]
+    Metrics,
+    /// The endpoint of SageMaker.
+    Sagemaker,
 }
 
 /// One step: a check and where each answer leads.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Cause, Group, Item, Library, Rank, Weight,
+    Cause, Group, Item, Library, Rank, Severity, Weight,
     expr::{Answer, Truth},
     versions,
 };
@@ -101,10 +101,23 @@ impl Cause {
 pub enum Gate {
     /// A symptom holds.
     Open,
+    /// What holds is expected for a while: it may be explained, and nothing is wrong.
+    Expected,
     /// No symptom holds.
     Shut,
     /// None is seen to hold, but some could not be looked at.
     Unknown,
+}
+
+impl Gate {
+    /// Whether a cause may be supported.
+    fn admits(self, cause: &Cause) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Expected => cause.severity == Severity::Info,
+            Self::Shut | Self::Unknown => false,
+        }
+    }
 }
 
 /// Ranks the causes of `scope` (all when empty).
@@ -117,9 +130,7 @@ pub fn rank<'a>(
     let field = Field::new(library, answers, scope);
     let mut found: Vec<Ranked<'a>> = Vec::new();
     let mut struck = BTreeSet::new();
-    while gate == Gate::Open
-        && let Some((cause, probability)) = field.best(&found, &struck)
-    {
+    while let Some((cause, probability)) = field.best(gate, &found, &struck) {
         let kin = field.kin(cause, &struck);
         struck.extend(cause.explains.iter().copied());
         found.push(Ranked {
@@ -269,12 +280,18 @@ impl<'a, 'b> Field<'a, 'b> {
     /// The next cause to name: the worst, then the one with most evidence; but a mechanism before the
     /// driver behind it and before the mechanism it leads to, and an effect after all else. What is down outranks what is refused
     /// meanwhile, however sure the latter is.
-    fn best(&self, found: &[Ranked<'a>], struck: &BTreeSet<Group>) -> Option<(&'a Cause, f64)> {
+    fn best(
+        &self,
+        gate: Gate,
+        found: &[Ranked<'a>],
+        struck: &BTreeSet<Group>,
+    ) -> Option<(&'a Cause, f64)> {
         let named = |cause: &Cause| found.iter().any(|ranked| std::ptr::eq(ranked.cause, cause));
         let mut open: Vec<(&Cause, f64, f64)> = self
             .causes
             .iter()
             .filter(|(cause, standing)| *standing == Standing::Open && !named(cause))
+            .filter(|(cause, _)| gate.admits(cause))
             .filter(|(cause, _)| self.decided_outside(cause, struck))
             .map(|(cause, _)| {
                 (*cause, self.probability(cause, struck), self.evidence(cause, struck))

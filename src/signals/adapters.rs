@@ -5,8 +5,12 @@ use std::collections::BTreeSet;
 use crate::{evidence::AdapterFolder, evidence::adapter::Name, unit::Unit};
 
 use super::{
-    Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, engine,
-    gateway::adapters as of_gateway, host::not_read,
+    Derive, Estimate, Frame, Missing, MissingKind, Signal, Value,
+    cloud::adapters as of_cloud,
+    engine,
+    gateway::adapters as of_gateway,
+    host::not_read,
+    triggers::{self, Relation},
 };
 
 /// Rows of this family.
@@ -15,29 +19,37 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "adapter_slowdown_factor",
         unit: Unit::Factor,
         about: "P95 latency of the slowest adapter over its own baseline.",
-        doc: "P95 of the time to the end of the answer, from gateway records by adapter, now over \
-              before; at least 30 requests on each side.",
+        doc: "P95 of the time to the end of the answer, else of generation, from gateway records or \
+              traces by adapter, now over before; at least 30 requests on each side. Without \
+              either, P95 of the gateway's GenerationMs in CloudWatch: the mean over the periods, \
+              of the version of the server that served the adapter most.",
         source: "gateway",
         families: &[],
-        derive: Derive::Pair(of_gateway::slowdown),
+        derive: Derive::Pair(|now, before| {
+            either(now, before, of_gateway::slowdown, of_cloud::slowdown)
+        }),
     },
     Signal {
         name: "adapter_others_factor",
         unit: Unit::Factor,
         about: "P95 latency of all other adapters over their baseline.",
-        doc: "Near 1 when one adapter alone is slow. From gateway records; missing where \
-              no other adapter is asked for.",
+        doc: "Near 1 when one adapter alone is slow. From gateway records or CloudWatch, as \
+              adapter_slowdown_factor; missing where no other adapter is asked for.",
         source: "gateway",
         families: &[],
-        derive: Derive::Pair(of_gateway::others),
+        derive: Derive::Pair(|now, before| {
+            either(now, before, of_gateway::others, of_cloud::others)
+        }),
     },
     Signal {
         name: "adapter_version_changes_count",
         unit: Unit::Count,
-        about: "Adapters that are served in another version than before.",
-        doc: "By the names that /v1/models and lora_requests_info show, whose version is their \
+        about: "Adapters that are served in another version than before the onset.",
+        doc: "By the names that /v1/models, lora_requests_info and the gateway's metrics in \
+              CloudWatch show, whose version is their \
               ending (`_v3`, `-v3`, `@3`, `:v3`): served now and not in the baseline, with another \
-              version of the same name there or on disk.",
+              version of the same name there or on disk. Where requests tell `adapter_version`, \
+              also adapters that kept their name and were replaced.",
         source: "adapters",
         families: &["lora_requests_info"],
         derive: Derive::Pair(version_changes),
@@ -57,29 +69,40 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "adapter_prompt_factor",
         unit: Unit::Factor,
         about: "Mean prompt tokens of the slowest adapter over its baseline.",
-        doc: "From gateway records by adapter.",
+        doc: "From gateway records by adapter, or InputTokens in CloudWatch.",
         source: "gateway",
         families: &[],
-        derive: Derive::Pair(of_gateway::prompts),
+        derive: Derive::Pair(|now, before| {
+            either(now, before, of_gateway::prompts, of_cloud::prompts)
+        }),
     },
     Signal {
         name: "adapter_token_cost_factor",
         unit: Unit::Factor,
         about: "Time per token of the slowest adapter over its baseline.",
         doc: "Time to first token per prompt token and the time after it per answer token, the \
-              larger growth of both. From gateway records, so waiting counts too.",
+              larger growth of both. From gateway records, so waiting counts too; or from \
+              CloudWatch, without the wait that QueueWaitMs tells.",
         source: "gateway",
         families: &[],
-        derive: Derive::Pair(of_gateway::token_cost),
+        derive: Derive::Pair(|now, before| {
+            either(now, before, of_gateway::token_cost, of_cloud::token_cost)
+        }),
     },
     Signal {
         name: "adapter_oom_ratio",
         unit: Unit::Ratio,
         about: "Share of failed allocations that fell to one adapter.",
-        doc: "From trace spans that ended so, by adapter. No source of this version gives it.",
-        source: "mlflow",
+        doc: "Of the requests whose `finish_reason` tells that memory ran out (`oom`), those of the \
+              adapter that has most, from gateway records, else from traces; else the gateway's \
+              OOMCaught metric in CloudWatch, by adapter. Missing where only one adapter is asked \
+              for.",
+        source: "cloudwatch",
         families: &[],
-        derive: Derive::Span(|_| not_read("traces")),
+        derive: Derive::Span(|frame| match of_gateway::out_of_memory(frame) {
+            Err(_) if frame.evidence.cloud.is_some() => of_cloud::oom_share(frame),
+            told => told,
+        }),
     },
 ];
 
@@ -90,7 +113,20 @@ fn served(frame: &Frame<'_>) -> BTreeSet<String> {
     let listed = rounds.flat_map(crate::evidence::adapter::listed).map(|card| card.id);
     let pairs = engine::adapters(frame).unwrap_or_default();
     let asked = pairs.into_iter().flat_map(engine::names).map(String::from);
-    listed.chain(asked).collect()
+    let metered = of_cloud::served(frame).unwrap_or_default().into_keys().map(String::from);
+    listed.chain(asked).chain(metered).collect()
+}
+
+/// A comparison of adapters, now and before.
+type Compare = fn(&Frame<'_>, &Frame<'_>) -> Value;
+
+/// By the gateway's records where they were read, else by its metrics in CloudWatch.
+fn either(now: &Frame<'_>, before: &Frame<'_>, records: Compare, metrics: Compare) -> Value {
+    match records(now, before) {
+        Err(why) if now.evidence.cloud.is_some() => metrics(now, before)
+            .map_err(|other| if why.kind == MissingKind::NotConfigured { other } else { why }),
+        known => known,
+    }
 }
 
 /// Adapters served now and not before, each with the name of its version before.
@@ -107,11 +143,26 @@ fn updates(now: &Frame<'_>, before: &Frame<'_>) -> Result<Vec<(String, String)>,
     let on_disk = now.evidence.adapters.iter().map(|folder| folder.id().to_owned());
     let known: BTreeSet<String> = old.iter().cloned().chain(on_disk).collect();
     let former = |name: &String| Some((name.clone(), Name::of(name)?.before(&known)?.to_owned()));
-    Ok(new.difference(&old).filter_map(former).collect())
+    Ok(new.difference(&old).filter(|name| !came_late(now, name)).filter_map(former).collect())
+}
+
+/// Whether an adapter was loaded only after the onset, which it cannot have caused.
+fn came_late(now: &Frame<'_>, name: &str) -> bool {
+    let Some(windows) = now.windows else { return false };
+    let text = crate::evidence::adapter::loaded(name);
+    let mut loads = now.evidence.events.iter().filter(|event| event.text == text);
+    loads.any(|event| triggers::relation(now.evidence, windows, event) == Relation::After)
 }
 
 fn version_changes(now: &Frame<'_>, before: &Frame<'_>) -> Value {
-    Ok(Estimate::exact(updates(now, before)?.len() as f64, None))
+    let named = updates(now, before).map(|updates| updates.len() as f64);
+    let told = of_gateway::version_changes(now, before).map(|count| count.point);
+    let count = match (named, told) {
+        (Ok(named), Ok(told)) => named.max(told),
+        (Ok(count), Err(_)) | (Err(_), Ok(count)) => count,
+        (Err(missing), Err(_)) => return Err(missing),
+    };
+    Ok(Estimate::exact(count, None))
 }
 
 fn rank_factor(now: &Frame<'_>, before: &Frame<'_>) -> Value {

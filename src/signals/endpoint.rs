@@ -6,7 +6,10 @@ use crate::{
     unit::Unit,
 };
 
-use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, gateway, standstill};
+use super::{
+    Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, cloud::metrics, gateway,
+    standstill,
+};
 
 /// Rows of this family.
 pub(super) static SIGNALS: &[Signal] = &[
@@ -15,7 +18,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         unit: Unit::Ratio,
         about: "Share of finished POST requests answered 4xx.",
         doc: "From http_requests_total, which counts responses by status class when they end \
-              (0.8.5 on). Refused requests never reach the engine's own counters.",
+              (0.8.5 on). Refused requests never reach the engine's own counters. Where the pages \
+              do not tell, Invocation4XXErrors over Invocations of AWS/SageMaker.",
         source: "metrics",
         families: &["http_requests"],
         derive: Derive::Span(|frame| status_share(frame, "4xx")),
@@ -24,7 +28,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "failed_5xx_ratio",
         unit: Unit::Ratio,
         about: "Share of finished POST requests answered 5xx.",
-        doc: "From http_requests_total, by status class.",
+        doc: "From http_requests_total, by status class; where the pages do not tell, \
+              Invocation5XXErrors over Invocations of AWS/SageMaker.",
         source: "metrics",
         families: &["http_requests"],
         derive: Derive::Span(|frame| status_share(frame, "5xx")),
@@ -147,11 +152,13 @@ pub(super) static SIGNALS: &[Signal] = &[
     Signal {
         name: "restarts_count",
         unit: Unit::Count,
-        about: "Restarts of the server process seen in the window.",
-        doc: "A new process start time, or counters that fall.",
+        about: "Restarts of the server process before or at the onset.",
+        doc: "A new process start time, or counters that fall, up to 5 minutes before the onset; \
+              without an onset, in the window. A restart after the onset is no cause of it and does \
+              not count.",
         source: "metrics",
         families: &["process_start_time"],
-        derive: Derive::Span(restarts),
+        derive: Derive::Triggers(EventKind::Restart, restarts),
     },
     Signal {
         name: "uptime_seconds",
@@ -165,12 +172,12 @@ pub(super) static SIGNALS: &[Signal] = &[
     Signal {
         name: "config_changes_count",
         unit: Unit::Count,
-        about: "Settings of the engine that changed in the window.",
+        about: "Settings of the engine that changed before or at the onset.",
         doc: "Labels of cache_config_info that differ from one page to a later one, and arguments \
-              that differ between two starts in the server's log.",
+              that differ between two starts in the server's log, counted as restarts_count is.",
         source: "metrics",
         families: &["cache_config_info"],
-        derive: Derive::Span(config_changes),
+        derive: Derive::Triggers(EventKind::ConfigChanged, config_changes),
     },
 ];
 
@@ -210,12 +217,21 @@ fn responses(frame: &Frame<'_>, class: &str) -> Result<f64, Missing> {
 }
 
 fn of_class(frame: &Frame<'_>, class: &str) -> Result<(f64, f64), Missing> {
-    let hits = responses(frame, class)?;
+    let hits = match responses(frame, class) {
+        Err(why) => return invocations(frame, class).map_err(|_| why),
+        Ok(hits) => hits,
+    };
     let mut total = 0.0;
     for class in ["2xx", "3xx", "4xx", "5xx"] {
         total += responses(frame, class)?;
     }
     Ok((hits, total))
+}
+
+/// The same as the endpoint of SageMaker counts it.
+fn invocations(frame: &Frame<'_>, class: &str) -> Result<(f64, f64), Missing> {
+    let errors = if class == "4xx" { "Invocation4XXErrors" } else { "Invocation5XXErrors" };
+    metrics::part(frame, errors, "Invocations")
 }
 
 fn status_share(frame: &Frame<'_>, class: &str) -> Value {
@@ -387,26 +403,20 @@ fn client_gap(frame: &Frame<'_>) -> Value {
     })
 }
 
-fn events(frame: &Frame<'_>, kind: EventKind) -> f64 {
-    let span = frame.view.span();
-    let inside = |event: &&crate::evidence::Event| event.kind == kind && span.contains(event.at);
-    frame.evidence.events.iter().filter(inside).count() as f64
-}
-
-fn restarts(frame: &Frame<'_>) -> Value {
+fn restarts(frame: &Frame<'_>) -> Result<(), Missing> {
     if frame.view.is_lifetime() {
         let why = "a process's lifetime holds no restart";
         return Err(Missing::new(MissingKind::NoBaseline, why));
     }
-    Ok(Estimate::exact(events(frame, EventKind::Restart), None))
+    Ok(())
 }
 
-fn config_changes(frame: &Frame<'_>) -> Value {
+fn config_changes(frame: &Frame<'_>) -> Result<(), Missing> {
     let log = frame.evidence.source("log").is_some_and(|log| log.status.answered());
     if !log {
         frame.name("cache_config_info")?;
     }
-    Ok(Estimate::exact(events(frame, EventKind::ConfigChanged), None))
+    Ok(())
 }
 
 fn uptime(frame: &Frame<'_>) -> Value {

@@ -140,21 +140,12 @@ fn usage(frame: &Frame<'_>) -> Result<Vec<Point>, Missing> {
         let why = "gauges say nothing of the time before the first page";
         return Err(Missing::new(MissingKind::NoBaseline, why));
     }
-    let engines = frame.view.label_values(name, "engine");
-    let mut engines: Vec<Option<&str>> = engines.iter().map(|e| Some(e.as_str())).collect();
-    if engines.is_empty() {
-        engines.push(None);
-    }
-    let mut fullest: Vec<Point> = Vec::new();
-    for engine in engines {
-        for point in frame.view.gauge_where(name, |series| series.label("engine") == engine) {
-            match fullest.iter_mut().find(|seen| seen.at == point.at) {
-                Some(seen) => seen.value = seen.value.max(point.value),
-                None => fullest.push(point),
-            }
-        }
-    }
-    fullest.sort_by(|one, other| one.at.total_cmp(&other.at));
+    let engines = frame.view.gauge_by_engine(name).into_values();
+    let mut all: Vec<Point> = engines.flatten().collect();
+    all.sort_by(|one, other| one.at.total_cmp(&other.at));
+    let pages = all.chunk_by(|one, other| one.at == other.at);
+    let largest = |page: &[Point]| page.iter().copied().max_by(|a, b| a.value.total_cmp(&b.value));
+    let fullest: Vec<Point> = pages.filter_map(largest).collect();
     if fullest.is_empty() { Err(Missing::no_samples("page")) } else { Ok(fullest) }
 }
 

@@ -92,18 +92,19 @@ impl Estimate {
 impl<'a> Frame<'a> {
     /// The evidence over one span.
     pub fn new(evidence: &'a Evidence, span: Span) -> Self {
-        Self { evidence, view: View::new(&evidence.series, span) }
+        Self { evidence, view: View::new(&evidence.series, span), windows: None }
     }
 
     /// What the counters say of the process's life before `until`.
     pub fn lifetime(evidence: &'a Evidence, until: f64) -> Self {
-        Self { evidence, view: View::lifetime(&evidence.series, until) }
+        Self { evidence, view: View::lifetime(&evidence.series, until), windows: None }
     }
 
     /// The span between each two pages.
     pub(super) fn intervals(&self) -> Vec<Self> {
         let evidence = self.evidence;
-        self.view.intervals().into_iter().map(|view| Self { evidence, view }).collect()
+        let part = |view| Self { evidence, view, windows: None };
+        self.view.intervals().into_iter().map(part).collect()
     }
 
     /// The exported name of a metric family on this server.

@@ -1,21 +1,20 @@
 //! What the gateway before the engine saw: also requests that never reached it.
 
 pub(super) mod adapters;
+pub(super) mod sessions;
+pub(super) mod versions;
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
-    evidence::{EventKind, SourceState, Span, gateway::GatewayRecord},
+    evidence::{EventKind, SourceState, SourceStatus, Span, gateway::GatewayRecord},
     unit::Unit,
 };
 
-use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value};
+use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, cloud::metrics};
 
 /// Seconds within which the same request counts as sent again.
 const REPEAT: f64 = 60.0;
-
-/// Seconds before a span in which what went out may still be behind what happens in it.
-const JUST_BEFORE: f64 = 300.0;
 
 /// Requests needed to compare kinds of traffic.
 const ENOUGH: usize = 30;
@@ -27,7 +26,8 @@ pub(super) static SIGNALS: &[Signal] = &[
         unit: Unit::RequestsPerSecond,
         about: "Requests that reach the gateway, refused and cancelled ones too.",
         doc: "The load that is offered, which the engine cannot see. From gateway records, over \
-              the part of the span that they cover.",
+              the part of the span that they cover; without them, from the requests that CloudWatch \
+              counts for the gateway or the endpoint.",
         source: "gateway",
         families: &[],
         derive: Derive::Span(offered),
@@ -84,7 +84,7 @@ pub(super) static SIGNALS: &[Signal] = &[
         about: "How many times more kinds of prompt are sent than before.",
         doc: "Kinds are tenant, adapter and prompt version together, weighted by their requests: \
               the exponential of their entropy, now over before. At least 30 requests on each \
-              side.",
+              side. From gateway records, else from traces.",
         source: "gateway",
         families: &[],
         derive: Derive::Pair(diversity),
@@ -92,18 +92,70 @@ pub(super) static SIGNALS: &[Signal] = &[
     Signal {
         name: "prompt_version_changes_count",
         unit: Unit::Count,
-        about: "Prompt versions that went out in the window, or up to 5 minutes before it.",
-        doc: "Versions that the gateway records first show after at least 20 other requests, with \
-              5 requests or more of their own.",
+        about: "Prompt versions that went out before or at the onset.",
+        doc: "Versions that gateway records, else traces, first show after at least 20 other \
+              requests, with 5 requests or more of their own, up to 5 minutes before the onset; \
+              without one, in the window or up to 5 minutes before it. A version that went out \
+              after the onset is no cause of it and does not count.",
         source: "gateway",
         families: &[],
-        derive: Derive::Span(version_changes),
+        derive: Derive::Triggers(EventKind::PromptVersion, tells_versions),
     },
 ];
 
 /// Whether gateway records were read.
 pub(super) fn is_read(frame: &Frame<'_>) -> bool {
     frame.evidence.gateway.as_ref().is_some_and(|log| !log.records.is_empty())
+}
+
+/// The requests of a span by whom tells so much of them: the gateway's records, else traces. Both
+/// spans that are compared then rest on the same source.
+fn telling<'a>(
+    frame: &Frame<'a>,
+    what: &str,
+    tells: fn(&GatewayRecord) -> bool,
+) -> Result<&'a [GatewayRecord], Missing> {
+    let read = [&frame.evidence.gateway, &frame.evidence.traces].into_iter().flatten();
+    let mut read = read.filter(|log| !log.records.is_empty()).peekable();
+    if read.peek().is_none() {
+        return Err(neither(frame));
+    }
+    let Some(log) = read.find(|log| log.records.iter().any(tells)) else {
+        return Err(lacking(what));
+    };
+    if frame.view.is_lifetime() {
+        let why = "requests are not recorded back over the server's life";
+        return Err(Missing::new(MissingKind::NoBaseline, why));
+    }
+    match log.within(frame.view.span()) {
+        [] => Err(Missing::no_samples("recorded request")),
+        records => Ok(records),
+    }
+}
+
+/// Why there are neither gateway records nor traces.
+fn neither(frame: &Frame<'_>) -> Missing {
+    match frame.evidence.source("mlflow") {
+        Some(source) if source.status != SourceState::NotConfigured => of_source(source),
+        _ => {
+            let records = unread(frame);
+            if records.kind != MissingKind::NotConfigured {
+                return records;
+            }
+            let why =
+                "neither gateway records (--gateway FILE) nor traces (--mlflow URL) were read";
+            Missing::new(MissingKind::NotConfigured, why)
+        }
+    }
+}
+
+fn of_source(source: &SourceStatus) -> Missing {
+    let kind = match source.status {
+        SourceState::NotConfigured => MissingKind::NotConfigured,
+        SourceState::Ok | SourceState::Partial => MissingKind::NoSamples,
+        _ => MissingKind::SourceFailed,
+    };
+    Missing::new(kind, source.detail.clone())
 }
 
 /// The records of a span.
@@ -123,14 +175,7 @@ pub(super) fn records<'a>(frame: &Frame<'a>) -> Result<&'a [GatewayRecord], Miss
 
 fn unread(frame: &Frame<'_>) -> Missing {
     match frame.evidence.source("gateway") {
-        Some(source) => {
-            let kind = match source.status {
-                SourceState::NotConfigured => MissingKind::NotConfigured,
-                SourceState::Ok => MissingKind::NoSamples,
-                _ => MissingKind::SourceFailed,
-            };
-            Missing::new(kind, source.detail.clone())
-        }
+        Some(source) => of_source(source),
         None => {
             let why = "no gateway records were read (--gateway FILE)";
             Missing::new(MissingKind::NotConfigured, why)
@@ -139,7 +184,7 @@ fn unread(frame: &Frame<'_>) -> Missing {
 }
 
 fn lacking(field: &str) -> Missing {
-    Missing::new(MissingKind::Absent, format!("the gateway records have no {field}"))
+    Missing::new(MissingKind::Absent, format!("the recorded requests have no {field}"))
 }
 
 fn share(frame: &Frame<'_>, field: &str, is_hit: fn(&GatewayRecord) -> Option<bool>) -> Value {
@@ -156,6 +201,9 @@ pub(super) fn codes(frame: &Frame<'_>, codes: &[u16]) -> Value {
 }
 
 fn offered(frame: &Frame<'_>) -> Value {
+    if !is_read(frame) && frame.evidence.cloud.is_some() {
+        return metrics::offered(frame);
+    }
     let n = records(frame)?.len() as f64;
     let log = frame.evidence.gateway.as_ref().and_then(|log| log.span());
     let span = frame.view.span();
@@ -188,7 +236,10 @@ fn repeated(frame: &Frame<'_>) -> Value {
 /// The exponential of the entropy of kinds: 1 where all are alike, n where n kinds come equally.
 fn kinds(frame: &Frame<'_>) -> Result<(f64, usize), Missing> {
     let mut counts: BTreeMap<[Option<&str>; 3], usize> = BTreeMap::new();
-    for record in records(frame)? {
+    let what = "tenant, adapter or prompt version";
+    let tells: fn(&GatewayRecord) -> bool =
+        |it| it.tenant.is_some() || it.adapter.is_some() || it.prompt_version.is_some();
+    for record in telling(frame, what, tells)? {
         let kind = [&record.tenant, &record.adapter, &record.prompt_version];
         let kind = kind.map(|part| part.as_deref());
         if kind.iter().any(Option::is_some) {
@@ -197,7 +248,7 @@ fn kinds(frame: &Frame<'_>) -> Result<(f64, usize), Missing> {
     }
     let n: usize = counts.values().sum();
     if n == 0 {
-        return Err(lacking("tenant, adapter or prompt version"));
+        return Err(lacking(what));
     }
     enough(n)?;
     let part = |count: &usize| {
@@ -211,7 +262,7 @@ fn enough(n: usize) -> Result<(), Missing> {
     if n >= ENOUGH {
         return Ok(());
     }
-    let why = format!("{n} requests in the gateway records are too few; {ENOUGH} are needed");
+    let why = format!("{n} recorded requests are too few; {ENOUGH} are needed");
     Err(Missing::new(MissingKind::TooFew, why))
 }
 
@@ -220,18 +271,17 @@ fn diversity(now: &Frame<'_>, before: &Frame<'_>) -> Value {
     Ok(Estimate::exact(now.0 / before.0, Some(now.1.min(before.1) as f64)))
 }
 
-fn version_changes(frame: &Frame<'_>) -> Value {
-    let versions = records(frame)?.iter().any(|record| record.prompt_version.is_some());
-    if !versions {
-        return Err(lacking("prompt version"));
-    }
-    let span = frame.view.span();
-    let near = Span { from: span.from - JUST_BEFORE, to: span.to };
-    let events = frame.evidence.events.iter();
-    let changes = events
-        .filter(|event| event.kind == EventKind::PromptVersion && near.contains(event.at))
-        .count();
-    Ok(Estimate::exact(changes as f64, None))
+fn tells_versions(frame: &Frame<'_>) -> Result<(), Missing> {
+    telling(frame, "prompt version", |record| record.prompt_version.is_some()).map(drop)
+}
+
+/// Share of requests whose prefix was found in the cache.
+pub(super) fn prefix_hits(frame: &Frame<'_>) -> Value {
+    let what = "mark of prefix-cache hits";
+    let records = telling(frame, what, |record| record.prefix_hit.is_some())?;
+    let told: Vec<bool> = records.iter().filter_map(|record| record.prefix_hit).collect();
+    let hits = told.iter().filter(|hit| **hit).count();
+    Estimate::share(hits as f64, told.len() as f64).ok_or_else(|| lacking(what))
 }
 
 /// Requests that failed at the gateway, and all whose end is known.

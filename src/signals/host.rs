@@ -5,7 +5,7 @@ use crate::{
     unit::Unit,
 };
 
-use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value};
+use super::{Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, cloud::metrics};
 
 /// Rows of this family.
 pub(super) static SIGNALS: &[Signal] = &[
@@ -40,7 +40,7 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "host_memory_available_ratio",
         unit: Unit::Ratio,
         about: "Share of the memory of the machine, or of the server's cgroup limit, that can still be had.",
-        doc: "The smaller of both, of the last look; page cache that can be dropped counts as available.",
+        doc: "The smaller of both, of the last look; page cache that can be dropped counts as available. Without a look, what MemoryUtilization of /aws/sagemaker/Endpoints leaves.",
         source: "host",
         families: &[],
         derive: Derive::Span(memory_available),
@@ -58,7 +58,7 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "model_disk_free_ratio",
         unit: Unit::Ratio,
         about: "Free share of the file system that holds the model or its cache.",
-        doc: "The server's download folder, model folder, or Hugging Face cache, of the last look.",
+        doc: "The server's download folder, model folder, or Hugging Face cache, of the last look. Without a look, what DiskUtilization of /aws/sagemaker/Endpoints leaves.",
         source: "host",
         families: &[],
         derive: Derive::Span(disk_free),
@@ -148,8 +148,13 @@ fn throttled(frame: &Frame<'_>) -> Value {
     }
 }
 
+/// By a look at the machine, else by what the endpoint of SageMaker sends of its instances.
+fn or_endpoint(frame: &Frame<'_>, own: Value, metric: &str) -> Value {
+    own.or_else(|why| metrics::left(frame, metric).map_err(|_| why))
+}
+
 fn memory_available(frame: &Frame<'_>) -> Value {
-    last(frame, "its memory", |round| {
+    let own = last(frame, "its memory", |round| {
         let share = |part: u64, of: u64| (of > 0).then(|| part as f64 / of as f64);
         let machine = share(round.memory_available_bytes?, round.memory_total_bytes?);
         let limited = round.cgroup.as_ref().and_then(|group| {
@@ -157,7 +162,8 @@ fn memory_available(frame: &Frame<'_>) -> Value {
             share(limit.saturating_sub(group.memory_used_bytes?), limit)
         });
         machine.into_iter().chain(limited).reduce(f64::min)
-    })
+    });
+    or_endpoint(frame, own, "MemoryUtilization")
 }
 
 fn open_files(frame: &Frame<'_>) -> Value {
@@ -171,10 +177,11 @@ fn open_files(frame: &Frame<'_>) -> Value {
 }
 
 fn disk_free(frame: &Frame<'_>) -> Value {
-    last(frame, "the file system of the model", |round| {
+    let own = last(frame, "the file system of the model", |round| {
         let disk = round.model_disk.as_ref().filter(|disk| disk.total_bytes > 0)?;
         Some(disk.free_bytes as f64 / disk.total_bytes as f64)
-    })
+    });
+    or_endpoint(frame, own, "DiskUtilization")
 }
 
 fn resident(frame: &Frame<'_>) -> Value {

@@ -5,6 +5,7 @@
 mod adapters;
 mod cache;
 mod capacity;
+pub mod clocks;
 mod cloud;
 pub mod endpoint;
 mod engine;
@@ -26,13 +27,14 @@ mod steps;
 mod tail;
 mod traces;
 mod traffic;
+pub mod triggers;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    evidence::{Evidence, Span, View},
+    evidence::{EventKind, Evidence, Span, View},
     unit::Unit,
 };
 
@@ -62,6 +64,9 @@ pub enum Derive {
     Span(fn(&Frame<'_>) -> Value),
     /// From the incident and the baseline together; it has no baseline value of its own.
     Pair(fn(&Frame<'_>, &Frame<'_>) -> Value),
+    /// The number of events of a kind that may be behind the incident: up to its onset, or 5 minutes
+    /// before it. The function says where they could not be seen.
+    Triggers(EventKind, fn(&Frame<'_>) -> Result<(), Missing>),
 }
 
 /// One span of the evidence, as signals look at it.
@@ -71,6 +76,8 @@ pub struct Frame<'a> {
     pub evidence: &'a Evidence,
     /// The series of the span.
     pub view: View<'a>,
+    /// What is compared, where the span is the time judged.
+    pub windows: Option<&'a Windows>,
 }
 
 /// A number with what is known of its precision.
@@ -149,6 +156,17 @@ pub struct Windows {
     pub baseline: Baseline,
     /// When the incident began, if a change was found.
     pub onset: Option<Onset>,
+    /// What is known of the clocks of others.
+    pub clocks: Vec<clocks::Skew>,
+}
+
+impl Windows {
+    /// Seconds by which the times that a source tells are known to be wrong, at most.
+    fn slack(&self, source: &str) -> f64 {
+        let clock = clocks::clock_of(source);
+        let own = self.clocks.iter().filter(|skew| Some(skew.clock) == clock && skew.is_sure());
+        own.map(clocks::Skew::most).fold(0.0, f64::max)
+    }
 }
 
 /// What `now` is compared with.
@@ -217,9 +235,11 @@ pub fn find(name: &str) -> Option<&'static Signal> {
     registry().find(|signal| signal.name == name)
 }
 
+pub use queue::fullest;
+
 /// Reads every signal of the registry.
 pub fn read_all(evidence: &Evidence, windows: &Windows) -> Readings {
-    let now = Frame::new(evidence, windows.now);
+    let now = Frame { windows: Some(windows), ..Frame::new(evidence, windows.now) };
     let baseline = baseline_frame(evidence, windows);
     registry().map(|signal| (signal.name, read(signal, &now, &baseline))).collect()
 }
@@ -250,19 +270,24 @@ fn baseline_frame<'a>(evidence: &'a Evidence, windows: &Windows) -> Result<Frame
 fn read(signal: &Signal, now: &Frame<'_>, baseline: &Result<Frame<'_>, Missing>) -> Reading {
     let long_run_baseline = baseline.as_ref().is_ok_and(|frame| frame.view.is_lifetime());
     let none = || Missing::new(MissingKind::NoBaseline, "it compares now and before by itself");
-    match signal.derive {
-        Derive::Span(derive) => {
-            let value = sound(derive(now));
-            let before = sound(baseline.clone().and_then(|frame| derive(&frame)));
-            let change = change(&value, &before);
-            Reading {
-                now: value,
-                baseline: before,
-                change,
-                long_run_baseline,
-                compares_by_itself: false,
-            }
+    let of_span = |derive: &dyn Fn(&Frame<'_>) -> Value| {
+        let value = sound(derive(now));
+        let before = sound(baseline.clone().and_then(|frame| derive(&frame)));
+        let change = change(&value, &before);
+        Reading {
+            now: value,
+            baseline: before,
+            change,
+            long_run_baseline,
+            compares_by_itself: false,
         }
+    };
+    match signal.derive {
+        Derive::Span(derive) => of_span(&derive),
+        Derive::Triggers(kind, seen) => of_span(&|frame| {
+            seen(frame)?;
+            Ok(Estimate::exact(triggers::count(frame, kind), None))
+        }),
         Derive::Pair(derive) => Reading {
             now: sound(baseline.clone().and_then(|frame| derive(now, &frame))),
             baseline: Err(none()),

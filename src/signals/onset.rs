@@ -6,11 +6,13 @@
 //! Queue, waiting and time to first token stay out: they grow on by themselves after the onset, so
 //! a history that begins late would show a false one.
 
+mod cloud;
+
 use super::{
-    Ask, Baseline, Frame, Missing, Onset, Windows, cache, endpoint, estimate::Amount, gateway,
-    queue::ENGINE, standstill, traffic,
+    Ask, Baseline, Frame, Missing, Onset, Windows, cache, clocks, endpoint, estimate::Amount,
+    gateway, standstill, traffic,
 };
-use crate::evidence::{Event, EventKind, Evidence, Series, SeriesSet, Span, Time};
+use crate::evidence::{Event, EventKind, Evidence, Series, SeriesSet, Span, Time, series::Engine};
 
 /// Evidence that a split needs, in nats. Tried on recordings: no false onset in healthy ones.
 const THRESHOLD_NATS: f64 = 5.0;
@@ -39,7 +41,8 @@ pub fn windows(evidence: &Evidence, ask: &Ask) -> Windows {
         Some(length) => Baseline::Recorded(Span { from: lower - length, to: lower }),
         None => baseline(evidence, history, lower, onset.is_some()),
     };
-    Windows { now, baseline, onset: onset.map(|found| found.onset) }
+    let clocks = clocks::skews(evidence);
+    Windows { now, baseline, onset: onset.map(|found| found.onset), clocks }
 }
 
 fn baseline(evidence: &Evidence, history: Span, lower: Time, changed: bool) -> Baseline {
@@ -54,7 +57,8 @@ fn baseline(evidence: &Evidence, history: Span, lower: Time, changed: bool) -> B
     if changed && recorded.seconds() > 0.0 {
         return Baseline::Recorded(recorded);
     }
-    let intervals = Frame::new(evidence, history).intervals().len();
+    let whole = Frame::new(evidence, history);
+    let intervals = whole.intervals().len().max(cloud::pieces(&whole));
     if intervals >= 2 * MIN_SIDE { Baseline::Unchanged } else { Baseline::None }
 }
 
@@ -136,7 +140,7 @@ enum Track {
 fn scan(history: &Frame<'_>) -> Option<Found> {
     let parts = history.intervals();
     if parts.len() < 2 * MIN_SIDE {
-        return None;
+        return cloud::scan(history);
     }
     let drivers = tracks(history, &parts);
     let points = parts.iter().map(|part| share(endpoint::aborts(part))).collect();
@@ -238,9 +242,9 @@ fn long_prompts(part: &Frame<'_>, long: f64) -> Option<(f64, f64)> {
 }
 
 /// The engine that generated most since the process began, where there are several.
-fn busiest_engine<'a>(last: &Frame<'a>) -> Option<&'a str> {
+fn busiest_engine<'a>(last: &Frame<'a>) -> Option<Engine<'a>> {
     let name = last.name("generation_tokens").ok()?;
-    let engine = |series: &'a Series| Some((series.label(ENGINE)?, series.points.last()?.value));
+    let engine = |series: &'a Series| Some((series.engine(), series.points.last()?.value));
     let set: &'a SeriesSet = last.view.set();
     let mut engines: Vec<_> = set.named(name).filter_map(engine).collect();
     engines.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -248,9 +252,9 @@ fn busiest_engine<'a>(last: &Frame<'a>) -> Option<&'a str> {
 }
 
 /// Share of the generated tokens that come from one engine.
-fn busiest_share(part: &Frame<'_>, engine: &str) -> Option<(f64, f64)> {
+fn busiest_share(part: &Frame<'_>, engine: Engine<'_>) -> Option<(f64, f64)> {
     let name = part.name("generation_tokens").ok()?;
-    let of_engine = |series: &Series| series.label(ENGINE) == Some(engine);
+    let of_engine = |series: &Series| series.engine() == engine;
     let (own, all) = (part.view.increase_where(name, of_engine)?, part.view.increase(name)?);
     (own > 0.0).then(|| ((own / all).ln(), 1.0))
 }

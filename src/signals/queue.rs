@@ -1,12 +1,20 @@
 //! The scheduler: who runs, who waits, and at which ceiling.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{evidence::series::Point, unit::Unit};
+use crate::{
+    evidence::{
+        Evidence, Span,
+        series::{ENGINE, Engine, Point, REPLICA},
+    },
+    unit::Unit,
+};
 
 use super::{
     Derive, Estimate, Frame, Missing, MissingKind, Signal, Value,
+    cloud::metrics,
     estimate::Amount,
+    families,
     traffic::{FINISHES, SECONDS},
 };
 
@@ -189,6 +197,9 @@ const GENERATED: Amount = |frame| frame.increase("generation_tokens");
 const STEPS: Amount = |frame| frame.count("iteration_tokens");
 
 fn gauge_points(frame: &Frame<'_>, family: &str) -> Result<Vec<Point>, Missing> {
+    if frame.view.set().pages().is_empty() && frame.evidence.cloud.is_some() {
+        return sent_on(frame, family);
+    }
     let points = frame.view.gauge(frame.name(family)?);
     if frame.view.is_lifetime() {
         let why = "gauges say nothing of the time before the first page";
@@ -198,6 +209,13 @@ fn gauge_points(frame: &Frame<'_>, family: &str) -> Result<Vec<Point>, Missing> 
         return Err(Missing::no_samples("page"));
     }
     Ok(points)
+}
+
+/// A gauge of the engine as a collector sent it on to CloudWatch, under one of its own names.
+fn sent_on(frame: &Frame<'_>, family: &str) -> Result<Vec<Point>, Missing> {
+    let names = families::family(family).map(|it| it.names).unwrap_or_default();
+    let known = names.iter().find_map(|it| metrics::gauge(frame, it.name).ok());
+    known.map_or_else(|| frame.name(family).map(|_| Vec::new()), Ok)
 }
 
 fn gauge_mean(frame: &Frame<'_>, family: &str) -> Value {
@@ -240,10 +258,10 @@ const FULL: f64 = 0.75;
 
 fn slots_full(frame: &Frame<'_>) -> Value {
     let pages = gauge_points(frame, "running")?.len();
-    let batches = frame.view.gauge_by(frame.name("running")?, ENGINE);
-    let queues = frame.view.gauge_by(frame.name("waiting")?, ENGINE);
+    let batches = frame.view.gauge_by_engine(frame.name("running")?);
+    let queues = frame.view.gauge_by_engine(frame.name("waiting")?);
     let cap = frame.evidence.fact("max_num_seqs").and_then(|text| text.parse::<f64>().ok());
-    let full = |(engine, batch): (&Option<&str>, &Vec<Point>)| {
+    let full = |(engine, batch): (&Engine<'_>, &Vec<Point>)| {
         let queue = queues.get(engine).map_or(&[][..], Vec::as_slice);
         let ceiling = cap.unwrap_or_else(|| batch.iter().map(|p| p.value).fold(1.0, f64::max));
         let pairs = batch.iter().zip(queue);
@@ -252,10 +270,6 @@ fn slots_full(frame: &Frame<'_>) -> Value {
     let fullest = batches.iter().map(full).max().unwrap_or(0);
     Ok(Estimate::exact(fullest as f64 / pages.max(1) as f64, None))
 }
-
-/// The label that tells engines (data-parallel ranks) apart; V0 has none.
-/// The label that tells engines of one server apart.
-pub(super) const ENGINE: &str = "engine";
 
 fn drain_time(frame: &Frame<'_>) -> Value {
     let waiting = gauge_points(frame, "waiting")?.last().map_or(0.0, |point| point.value);
@@ -274,7 +288,7 @@ fn drain_time(frame: &Frame<'_>) -> Value {
 fn kv_usage(frame: &Frame<'_>, fold: fn(&[f64]) -> f64) -> Value {
     let name = frame.name("kv_cache_usage")?;
     gauge_points(frame, "kv_cache_usage")?;
-    let engines = frame.view.gauge_by(name, ENGINE).into_values();
+    let engines = frame.view.gauge_by_engine(name).into_values();
     let values: Vec<f64> = engines.flatten().map(|point| point.value).collect();
     if values.is_empty() {
         return Err(Missing::no_samples("page"));
@@ -284,16 +298,35 @@ fn kv_usage(frame: &Frame<'_>, fold: fn(&[f64]) -> f64) -> Value {
 
 fn replica_spread(frame: &Frame<'_>) -> Value {
     gauge_points(frame, "running")?;
-    let mut loads: BTreeMap<Option<&str>, f64> = BTreeMap::new();
-    for family in ["running", "waiting"] {
-        for (engine, points) in frame.view.gauge_by(frame.name(family)?, ENGINE) {
-            let load: f64 = points.iter().map(|point| point.value).sum();
-            *loads.entry(engine).or_default() += load;
-        }
-    }
+    let loads = loads(frame)?;
     let mean = loads.values().sum::<f64>() / loads.len() as f64;
     if mean <= 0.0 {
         return Err(Missing::no_samples("request in flight"));
     }
     Ok(Estimate::exact(loads.values().copied().fold(0.0, f64::max) / mean, None))
+}
+
+/// Running and waiting requests of each engine, added up over the pages.
+fn loads<'a>(frame: &Frame<'a>) -> Result<BTreeMap<Engine<'a>, f64>, Missing> {
+    let mut loads: BTreeMap<Engine<'_>, f64> = BTreeMap::new();
+    for family in ["running", "waiting"] {
+        for (engine, points) in frame.view.gauge_by_engine(frame.name(family)?) {
+            let load: f64 = points.iter().map(|point| point.value).sum();
+            *loads.entry(engine).or_default() += load;
+        }
+    }
+    Ok(loads)
+}
+
+/// The engine that carries the largest load of several, as labels: `instance="10.0.0.7:8000"`.
+pub fn fullest(evidence: &Evidence, span: Span) -> Option<String> {
+    let loads = loads(&Frame::new(evidence, span)).ok()?;
+    let ((replica, engine), _) = loads.iter().max_by(|a, b| a.1.total_cmp(b.1))?;
+    let replicas: BTreeSet<_> = loads.keys().map(|engine| engine.0).collect();
+    let engines: BTreeSet<_> = loads.keys().map(|engine| engine.1).collect();
+    let label = |name: &str, value: &Option<&str>| Some(format!("{name}=\"{}\"", (*value)?));
+    let replica = label(REPLICA, replica).filter(|_| replicas.len() > 1);
+    let engine = label(ENGINE, engine).filter(|_| engines.len() > 1);
+    let told: Vec<String> = replica.into_iter().chain(engine).collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }

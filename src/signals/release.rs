@@ -5,21 +5,18 @@ use crate::{
     unit::Unit,
 };
 
-use super::{
-    Baseline, Derive, Estimate, Frame, Missing, MissingKind, Signal, Value, Windows,
-    families::Version,
-};
+use super::{Baseline, Derive, Frame, Missing, MissingKind, Signal, Windows, families::Version};
 
 /// Rows of this family.
 pub(super) static SIGNALS: &[Signal] = &[Signal {
     name: "release_changes_count",
     unit: Unit::Count,
-    about: "Releases of the server that went out in the window.",
-    doc: "Changes of what /version answers. Without two answers of /version it is 0 where the \
+    about: "Releases of the server that went out before or at the onset.",
+    doc: "Changes of what /version answers, counted as restarts_count is. Without two answers of /version it is 0 where the \
           process did not restart, and unknown else.",
     source: "probes",
     families: &[],
-    derive: Derive::Span(changes),
+    derive: Derive::Triggers(EventKind::VersionChanged, seen),
 }];
 
 /// The releases that a verdict compares.
@@ -63,16 +60,12 @@ fn restarted(evidence: &Evidence, span: Span) -> bool {
     evidence.events.iter().any(|event| event.kind == EventKind::Restart && inside(event.at))
 }
 
-fn changes(frame: &Frame<'_>) -> Value {
+fn seen(frame: &Frame<'_>) -> Result<(), Missing> {
     let span = frame.view.span();
     let told = answers(frame.evidence).filter(|(at, _)| span.contains(*at)).count();
     if told < 2 && restarted(frame.evidence, span) {
         let why = "the process restarted, and /version was not asked before and after";
         return Err(Missing::new(MissingKind::NoSamples, why));
     }
-    let changed = |event: &&crate::evidence::Event| {
-        event.kind == EventKind::VersionChanged && span.contains(event.at)
-    };
-    let count = frame.evidence.events.iter().filter(changed).count();
-    Ok(Estimate::exact(count as f64, None))
+    Ok(())
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::{Map, Value};
 
 use super::http;
-use crate::evidence::adapter::{Card, cards};
+use crate::evidence::adapter::{self, Card, cards};
 use crate::evidence::bundle::Bundle;
 use crate::evidence::{
     AdapterFolder, Event, EventKind, ProbeRound, SourceState, SourceStatus, Time,
@@ -171,16 +171,17 @@ pub(super) fn changes(probes: &[ProbeRound]) -> Vec<Event> {
     let mut events = Vec::new();
     for pair in listed.windows(2) {
         let ((not_before, old), (at, new)) = (&pair[0], &pair[1]);
-        let mut tell = |names: Vec<&String>, kind, what: &str| {
+        let mut tell = |names: Vec<&String>, kind, text: fn(&str) -> String| {
             events.extend(names.into_iter().map(|name| Event {
                 at: *at,
                 not_before: *not_before,
                 kind,
-                text: format!("adapter {name} {what}"),
+                text: text(name),
+                source: "probes",
             }));
         };
-        tell(new.difference(old).collect(), EventKind::AdapterLoaded, "was loaded");
-        tell(old.difference(new).collect(), EventKind::AdapterUnloaded, "was unloaded");
+        tell(new.difference(old).collect(), EventKind::AdapterLoaded, adapter::loaded);
+        tell(old.difference(new).collect(), EventKind::AdapterUnloaded, adapter::unloaded);
     }
     events
 }

@@ -73,7 +73,7 @@ pub(super) fn from_cache_config(set: &SeriesSet) -> BTreeMap<String, Fact> {
         .named("vllm:cache_config_info")
         .max_by(|a, b| last(a).partial_cmp(&last(b)).unwrap_or(std::cmp::Ordering::Equal));
     let labels = newest.map(|series| series.labels.clone()).unwrap_or_default();
-    let skipped = ["engine", "model_name"];
+    let skipped = ["engine", "model_name", crate::evidence::series::REPLICA];
     labels
         .into_iter()
         .filter(|(name, value)| !skipped.contains(&name.as_str()) && value != "None")

@@ -1,5 +1,6 @@
 //! Records of the gateway before the engine: JSON lines, or an access log in combined format.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -26,9 +27,11 @@ const MAX_TEXT: usize = 128;
 const BEFORE: f64 = 3600.0;
 /// Seconds by which the gateway's clock may run ahead.
 const SKEW: f64 = 60.0;
-/// Requests that must come before a prompt version for it to be new.
+/// Versions told apart; more are no versions but ids.
+const MAX_VERSIONS: usize = 100;
+/// Requests that must come before a version for it to be new.
 const SEEN_BEFORE: usize = 20;
-/// Requests of a new prompt version that make it more than a try.
+/// Requests of a new version that make it more than a try.
 const SENT_SINCE: usize = 5;
 
 /// Records what `file` tells of the bundle's time. Only the fields that are named are kept, so no
@@ -254,28 +257,68 @@ fn access_line(line: &str) -> Option<(GatewayRecord, bool)> {
     Some((record, request.starts_with("POST ")))
 }
 
-/// Prompt versions that went out: first seen after others, and not for a try only.
-pub(super) fn events(log: &GatewayLog) -> Vec<Event> {
+/// A version that a record may tell.
+type Version = fn(&GatewayRecord) -> Option<&str>;
+
+/// Versions that went out, by the gateway's records, else by traces.
+pub(super) fn events(gateway: Option<&GatewayLog>, traces: Option<&GatewayLog>) -> Vec<Event> {
+    let telling = |version: Version| {
+        let mut logs = [gateway, traces].into_iter().flatten();
+        let log = logs.find(|log| log.records.iter().any(|record| version(record).is_some()));
+        log.map(|log| log.records.iter().collect::<Vec<_>>()).unwrap_or_default()
+    };
+    let (prompt, backend): (Version, Version) =
+        (|it| it.prompt_version.as_deref(), |it| it.backend_version.as_deref());
+    let adapter: Version = |it| it.adapter_version.as_deref();
+    let mut events = released(&telling(prompt), EventKind::PromptVersion, "prompt version", prompt);
+    events.extend(released(
+        &telling(backend),
+        EventKind::VersionChanged,
+        "backend version",
+        backend,
+    ));
+    for (name, records) in by_adapter(telling(adapter)) {
+        let what = format!("version of adapter {name}");
+        events.extend(released(&records, EventKind::AdapterLoaded, &what, adapter));
+    }
+    events
+}
+
+fn by_adapter(records: Vec<&GatewayRecord>) -> BTreeMap<&str, Vec<&GatewayRecord>> {
+    let mut adapters: BTreeMap<&str, Vec<&GatewayRecord>> = BTreeMap::new();
+    for record in records {
+        if let Some(name) = record.adapter.as_deref() {
+            adapters.entry(name).or_default().push(record);
+        }
+    }
+    adapters
+}
+
+/// Versions first seen after others, and not for a try only.
+fn released(
+    records: &[&GatewayRecord],
+    kind: EventKind,
+    what: &str,
+    version: Version,
+) -> Vec<Event> {
     let mut seen: Vec<(&str, usize, usize)> = Vec::new();
-    for (index, record) in log.records.iter().enumerate() {
-        let Some(version) = record.prompt_version.as_deref() else { continue };
-        match seen.iter_mut().find(|(known, ..)| *known == version) {
-            Some((.., sent)) => *sent += 1,
-            None => seen.push((version, index, 1)),
+    for (index, record) in records.iter().enumerate() {
+        let Some(version) = version(record) else { continue };
+        match seen.iter().position(|(known, ..)| *known == version) {
+            Some(known) => seen[known].2 += 1,
+            None if seen.len() < MAX_VERSIONS => seen.push((version, index, 1)),
+            None => {}
         }
     }
     let is_new =
         |(_, first, sent): &&(&str, usize, usize)| *first >= SEEN_BEFORE && *sent >= SENT_SINCE;
     seen.iter()
         .filter(is_new)
-        .filter_map(|&(version, first, _)| {
-            let before = log.records[..first].iter().rev();
-            let (at, old) = before
-                .filter_map(|record| Some((record.at, record.prompt_version.as_deref()?)))
-                .next()?;
-            let kind = EventKind::PromptVersion;
-            let text = format!("prompt version {old} → {version}");
-            Some(Event { at: log.records[first].at, not_before: at, kind, text })
+        .filter_map(|&(new, first, _)| {
+            let before = records[..first].iter().rev();
+            let (at, old) = before.filter_map(|it| Some((it.at, version(it)?))).next()?;
+            let text = format!("{what} {old} → {new}");
+            Some(Event { at: records[first].at, not_before: at, kind, text, source: "gateway" })
         })
         .collect()
 }

@@ -1,15 +1,18 @@
 //! A careful HTTP client: one origin, whole-request deadlines, bounded bodies, errors as words.
 
 mod failure;
+#[cfg(feature = "aws")]
+mod sign;
 
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, Method, RequestBuilder, Response, Url};
+use reqwest::{Certificate, Identity, Method, RequestBuilder, Response, Url};
 
 use failure::{Astray, failure, root};
 pub use failure::{Failure, FailureKind};
@@ -35,6 +38,12 @@ pub struct Options {
     pub extra_ca: Vec<PathBuf>,
     /// Accept any certificate.
     pub insecure: bool,
+    /// Further headers of each request.
+    pub headers: Vec<(String, String)>,
+    /// PEM file with the client's certificate and its key.
+    pub client_cert: Option<PathBuf>,
+    /// Region of AWS that requests to Amazon Managed Prometheus are signed for.
+    pub sigv4_region: Option<String>,
 }
 
 impl Default for Options {
@@ -45,6 +54,9 @@ impl Default for Options {
             api_key: None,
             extra_ca: Vec::new(),
             insecure: false,
+            headers: Vec::new(),
+            client_cert: None,
+            sigv4_region: None,
         }
     }
 }
@@ -67,6 +79,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Milliseconds until the whole answer was read.
     pub ms: f64,
+    /// The server's own time, Unix seconds, where it told it.
+    pub date: Option<f64>,
 }
 
 /// Reads a target as people type it: a URL, or a host with or without port. A path to one of the
@@ -130,7 +144,7 @@ impl Client {
             let _ = base.set_username("");
             let _ = base.set_password(None);
         }
-        let secrets = secrets(&base, options.api_key.as_deref());
+        let secrets = secrets(&base, &options);
         // A connection kept alive may be closed by the server just as it is used again, which
         // would read as a failure of the server.
         let mut builder = reqwest::Client::builder()
@@ -139,7 +153,11 @@ impl Client {
             .redirect(Policy::custom(redirect))
             .referer(false)
             .http1_only()
+            .default_headers(header_map(&options.headers)?)
             .tls_danger_accept_invalid_certs(options.insecure);
+        if let Some(file) = &options.client_cert {
+            builder = builder.identity(identity(file)?);
+        }
         if is_loopback(&base) {
             builder = builder.no_proxy();
         }
@@ -186,8 +204,12 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request_to(method, self.url(path))
+    }
+
+    fn request_to(&self, method: Method, url: Url) -> RequestBuilder {
         // User and password in the URL become a header here, and never reach the wire otherwise.
-        let request = self.inner.request(method, self.url(path));
+        let request = self.inner.request(method, url);
         match &self.options.api_key {
             Some(key) => request.bearer_auth(key),
             None => request,
@@ -197,15 +219,81 @@ impl Client {
     /// Asks for a page, with a body of at most `max_body` bytes.
     pub async fn get(&self, path: &str, accept: &str, max_body: usize) -> Result<Answer, Failure> {
         let request = self.request(Method::GET, path).header("accept", accept);
-        let bound = max_body.min(self.options.max_body);
+        self.whole(request, max_body.min(self.options.max_body)).await
+    }
+
+    /// Asks with a query; names may repeat.
+    pub async fn get_with(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, Failure> {
+        let mut url = self.url(path);
+        url.query_pairs_mut().extend_pairs(query);
+        self.whole(self.request_to(Method::GET, url), self.options.max_body).await
+    }
+
+    /// Posts JSON.
+    pub async fn post(&self, path: &str, json: &serde_json::Value) -> Result<Answer, Failure> {
+        let request = self.request(Method::POST, path).json(json);
+        self.whole(request, self.options.max_body).await
+    }
+
+    async fn whole(&self, request: RequestBuilder, bound: usize) -> Result<Answer, Failure> {
         self.within(self.options.timeout, async {
             let mut answer = request.send().await.map_err(|error| (None, failure(&error)))?;
+            let (status, date) = (answer.status().as_u16(), date(&answer));
+            let body = read_body(&mut answer, bound).await.map_err(|it| (Some(status), it))?;
+            Ok((status, body, date))
+        })
+        .await
+        .map(|((status, body, date), ms)| Answer { status, body, ms, date })
+    }
+
+    /// Posts a form, signed where a region is set, and reads a body of at most `max_body` bytes.
+    pub async fn post_form(
+        &self,
+        path: &str,
+        form: &[(&str, &str)],
+        max_body: usize,
+    ) -> Result<Answer, Failure> {
+        let body = encoded(&self.base, form);
+        let request = self.request(Method::POST, path).header("content-type", FORM);
+        let bound = max_body.min(self.options.max_body);
+        self.within(self.options.timeout, async {
+            let request = self
+                .signed(request, path, &body)
+                .await
+                .map_err(|why| (None, (FailureKind::Credentials, why)))?;
+            let sent = request.body(body).send().await;
+            let mut answer = sent.map_err(|error| (None, failure(&error)))?;
             let status = answer.status().as_u16();
             let body = read_body(&mut answer, bound).await.map_err(|it| (Some(status), it))?;
             Ok((status, body))
         })
         .await
-        .map(|((status, body), ms)| Answer { status, body, ms })
+        .map(|((status, body), ms)| Answer { status, body, ms, date: None })
+    }
+
+    #[cfg(feature = "aws")]
+    async fn signed(
+        &self,
+        request: RequestBuilder,
+        path: &str,
+        body: &str,
+    ) -> Result<RequestBuilder, String> {
+        let Some(region) = &self.options.sigv4_region else { return Ok(request) };
+        let headers = sign::headers(region, &self.url(path), FORM, body).await?;
+        Ok(headers.into_iter().fold(request, |request, (name, value)| request.header(name, value)))
+    }
+
+    #[cfg(not(feature = "aws"))]
+    async fn signed(
+        &self,
+        request: RequestBuilder,
+        _path: &str,
+        _body: &str,
+    ) -> Result<RequestBuilder, String> {
+        match self.options.sigv4_region {
+            None => Ok(request),
+            Some(_) => Err("this build cannot sign requests for AWS (feature `aws`)".into()),
+        }
     }
 
     /// Posts JSON and reads until `done` has seen enough of the body; `ms` is then the time of
@@ -231,7 +319,7 @@ impl Client {
             Ok((status, body))
         })
         .await
-        .map(|((status, body), ms)| Answer { status, body, ms })
+        .map(|((status, body), ms)| Answer { status, body, ms, date: None })
     }
 
     /// A body as it may be kept: servers and proxies repeat the key that they refuse, and it must
@@ -260,6 +348,13 @@ impl Client {
     }
 }
 
+/// The `Date` of an answer, as `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn date(answer: &Response) -> Option<f64> {
+    let text = answer.headers().get("date")?.to_str().ok()?;
+    let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(time.as_second() as f64)
+}
+
 async fn read_body(answer: &mut Response, bound: usize) -> Result<Vec<u8>, (FailureKind, String)> {
     let too_large = || (FailureKind::TooLarge, format!("more than {bound} bytes"));
     if answer.content_length().is_some_and(|length| length > bound as u64) {
@@ -278,10 +373,48 @@ async fn read_body(answer: &mut Response, bound: usize) -> Result<Vec<u8>, (Fail
 /// Dummies such as `EMPTY` are no secret, and stand in harmless places.
 const SHORTEST_SECRET: usize = 6;
 
-/// The key and the password, as they stand in requests.
-fn secrets(base: &Url, key: Option<&str>) -> Vec<String> {
-    let all = [key, base.password()].into_iter().flatten();
+/// Parts of names of headers whose values are secrets, in lower case.
+const SECRET_HEADERS: [&str; 5] = ["auth", "key", "token", "secret", "cookie"];
+
+/// The key, the password and secret headers, as they stand in requests.
+fn secrets(base: &Url, options: &Options) -> Vec<String> {
+    let is_secret = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        SECRET_HEADERS.iter().any(|part| name.contains(part))
+    };
+    let headers = options.headers.iter().filter(|(name, _)| is_secret(name));
+    let headers = headers.map(|(_, value)| value.as_str());
+    let all = [options.api_key.as_deref(), base.password()].into_iter().flatten().chain(headers);
     all.filter(|secret| secret.len() >= SHORTEST_SECRET).map(Into::into).collect()
+}
+
+/// What a form is announced as.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn encoded(base: &Url, form: &[(&str, &str)]) -> String {
+    let mut url = base.clone();
+    url.set_query(None);
+    url.query_pairs_mut().extend_pairs(form);
+    url.query().unwrap_or_default().to_owned()
+}
+
+fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, String> {
+    let each = headers.iter().map(|(name, value)| {
+        let wrong = || format!("`{name}` and its value are no HTTP header");
+        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+        value.set_sensitive(true);
+        Ok((key, value))
+    });
+    each.collect()
+}
+
+fn identity(file: &Path) -> Result<Identity, String> {
+    let shown = file.display();
+    let pem = std::fs::read(file)
+        .map_err(|error| format!("cannot read the client certificate in {shown}: {error}"))?;
+    Identity::from_pem(&pem)
+        .map_err(|_| format!("{shown} does not hold a PEM certificate with its key"))
 }
 
 fn authorities(files: &[PathBuf]) -> Result<Vec<Certificate>, String> {

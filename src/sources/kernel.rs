@@ -62,6 +62,7 @@ pub(super) fn events(log: &KernelLog, span: Span) -> Vec<Event> {
             not_before: when.from,
             kind: EventKind::Kernel,
             text: text(event),
+            source: "kernel",
         })
     };
     log.events.iter().filter_map(dated).collect()

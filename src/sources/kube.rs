@@ -142,7 +142,7 @@ pub(super) fn events(cluster: &Cluster) -> Vec<Event> {
         let times = if it.times > 1 { format!(" ({} times)", it.times) } else { String::new() };
         let says: String = it.says.chars().take(200).collect();
         let text = format!("pod {}: {}{times}", it.pod, says.trim_end());
-        Some(Event { at, not_before: at, kind: EventKind::Pod, text })
+        Some(Event { at, not_before: at, kind: EventKind::Pod, text, source: "kube" })
     };
     cluster.troubles.iter().filter_map(event).collect()
 }

@@ -100,7 +100,7 @@ pub(super) fn events(log: &ServerLog) -> Vec<Event> {
         let at = seen.at?;
         let times = if seen.times > 1 { format!(" ({} times)", seen.times) } else { String::new() };
         let text = format!("the server's log: {}{times}", seen.text);
-        Some(Event { at, not_before: at, kind: EventKind::LogLine, text })
+        Some(Event { at, not_before: at, kind: EventKind::LogLine, text, source: "log" })
     };
     log.matches.iter().filter(tells).filter_map(event).chain(log.settings.iter().cloned()).collect()
 }

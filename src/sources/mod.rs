@@ -1,6 +1,8 @@
 //! Everything that touches the outside: servers, files of others, the clock.
 
 pub mod adapters;
+pub mod aws;
+mod cloud;
 pub mod exposition;
 mod facts;
 pub mod gateway;
@@ -11,7 +13,9 @@ pub mod kube;
 pub mod local;
 pub mod log_patterns;
 pub mod logs;
+pub mod mlflow;
 pub mod nvml;
+pub mod prometheus;
 mod read;
 pub mod vllm;
 

@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::{
-    Event, EventKind, Evidence, ProbeRound, SeriesSet, SourceState, SourceStatus, Span, Time,
-    bundle::Bundle,
+    Event, EventKind, Evidence, ProbeRound, Series, SeriesSet, SourceState, SourceStatus, Span,
+    Time, bundle::Bundle, series::REPLICA,
 };
 use crate::unit::counted;
 
 use super::{
-    adapters,
+    adapters, cloud,
     exposition::{self, PageError, Summary},
-    facts, gateway, host, kernel, kube, logs, nvml,
+    facts, gateway, host, kernel, kube, logs, mlflow, nvml, prometheus,
 };
 
 /// Reads a bundle's raw bodies into evidence. Whatever cannot be read becomes a source status.
 pub fn read(bundle: &Bundle) -> Evidence {
     let mut evidence = Evidence::default();
+    let past = prometheus::read(bundle, &mut evidence.series);
     let pages = read_pages(bundle, &mut evidence.series);
     evidence.probes = read_probes(bundle);
     evidence.adapters = bundle.adapters.values().next_back().cloned().unwrap_or_default();
@@ -27,12 +28,16 @@ pub fn read(bundle: &Bundle) -> Evidence {
     read_kube(bundle, &mut evidence);
     read_kernel_log(bundle, &mut evidence);
     read_gateway(bundle, &mut evidence);
+    read_cloud(bundle, &mut evidence);
+    read_traces(bundle, &mut evidence);
     let (gpus, driver) = nvml::read(bundle);
     evidence.gpus = gpus;
-    evidence.events = events(&evidence);
+    evidence.events = events(&evidence, past.events);
     for status in recorded_statuses(bundle) {
         note(&mut evidence.sources, Some(status));
     }
+    note(&mut evidence.sources, past.status);
+    let pages = pages.or_else(|| instead_of_pages(&evidence));
     note(&mut evidence.sources, pages);
     note(&mut evidence.sources, adapters::status(bundle));
     note(&mut evidence.sources, driver);
@@ -79,6 +84,19 @@ fn read_pages(bundle: &Bundle, series: &mut SeriesSet) -> Option<SourceStatus> {
         _ => (SourceState::Ok, format!("{} of /metrics", counted(good, "page"))),
     };
     Some(SourceStatus { id: "metrics".into(), status, detail, took_ms: None })
+}
+
+/// Pages that Prometheus read stand for those that nobody asked the server for.
+fn instead_of_pages(evidence: &Evidence) -> Option<SourceStatus> {
+    let past = evidence.source(prometheus::ID)?;
+    let none = evidence.source("metrics").is_some() || past.status == SourceState::NotConfigured;
+    let pages = counted(evidence.series.pages().len(), "page");
+    let detail = match past.status.answered() {
+        true => format!("{pages} of /metrics, as Prometheus has them"),
+        false => format!("Prometheus, where they were looked for: {}", past.detail),
+    };
+    let (id, status) = ("metrics".into(), past.status);
+    (!none).then_some(SourceStatus { id, status, detail, took_ms: None })
 }
 
 fn read_probes(bundle: &Bundle) -> Vec<ProbeRound> {
@@ -150,6 +168,18 @@ fn read_gateway(bundle: &Bundle, evidence: &mut Evidence) {
     note(&mut evidence.sources, Some(status));
 }
 
+fn read_cloud(bundle: &Bundle, evidence: &mut Evidence) {
+    let Some((cloud, statuses)) = cloud::of_bundle(bundle) else { return };
+    evidence.cloud = Some(cloud);
+    statuses.into_iter().for_each(|status| note(&mut evidence.sources, Some(status)));
+}
+
+fn read_traces(bundle: &Bundle, evidence: &mut Evidence) {
+    let Some((log, status)) = mlflow::of_bundle(bundle) else { return };
+    evidence.traces = Some(log);
+    note(&mut evidence.sources, Some(status));
+}
+
 /// What the recording run and the loader noted, worst word per source.
 fn recorded_statuses(bundle: &Bundle) -> Vec<SourceStatus> {
     let mut kept: Vec<SourceStatus> = Vec::new();
@@ -182,8 +212,9 @@ fn probe_status(evidence: &Evidence) -> Option<SourceStatus> {
     Some(SourceStatus { id: "probes".into(), status: SourceState::Ok, detail, took_ms: None })
 }
 
-fn events(evidence: &Evidence) -> Vec<Event> {
+fn events(evidence: &Evidence, past: Vec<Event>) -> Vec<Event> {
     let mut events = restarts(&evidence.series);
+    events.extend(past);
     events.extend(config_changes(&evidence.series));
     events.extend(version_changes(&evidence.probes));
     events.extend(outages(&evidence.probes));
@@ -193,7 +224,12 @@ fn events(evidence: &Evidence) -> Vec<Event> {
     if let Some(log) = &evidence.kernel {
         events.extend(kernel::events(log, evidence.span));
     }
-    events.extend(evidence.gateway.iter().flat_map(gateway::events));
+    let told = gateway::events(evidence.gateway.as_ref(), evidence.traces.as_ref());
+    // The server's own word on its version counts where it was asked before and after.
+    let seen = events.iter().any(|event| event.kind == EventKind::VersionChanged);
+    let news = |event: &Event| !seen || event.kind != EventKind::VersionChanged;
+    events.extend(told.into_iter().filter(news));
+    events.extend(evidence.cloud.iter().flat_map(|it| cloud::events(it, evidence.span)));
     events.extend(nvml::events(&evidence.gpus));
     events.sort_by(|a, b| a.at.total_cmp(&b.at).then_with(|| a.text.cmp(&b.text)));
     events
@@ -202,52 +238,59 @@ fn events(evidence: &Evidence) -> Vec<Event> {
 /// A restart shows as a new process start time or, where that is not exported, as a counter that
 /// falls.
 fn restarts(series: &SeriesSet) -> Vec<Event> {
-    let started = series.process_start();
-    let (watched, is_restart): (_, fn(f64, f64) -> bool) = match started {
-        Some(started) => (started, |before, after| after > before + 1.0),
-        None => match series.named("vllm:prompt_tokens_total").next() {
-            Some(tokens) => (tokens, |before, after| after < before),
-            None => return Vec::new(),
-        },
+    let started: Vec<&Series> = series.process_starts().collect();
+    let tokens = series.named("vllm:prompt_tokens_total");
+    let (watched, is_restart): (Vec<&Series>, fn(f64, f64) -> bool) = if started.is_empty() {
+        (tokens.collect(), |before, after| after < before)
+    } else {
+        (started, |before, after| after > before + 1.0)
     };
-    watched
-        .points
-        .windows(2)
-        .filter(|pair| is_restart(pair[0].value, pair[1].value))
-        .map(|pair| Event {
+    let of = |series: &Series| series.label(REPLICA).map(|it| format!(" of {REPLICA}=\"{it}\""));
+    let each = watched.into_iter().flat_map(|series| {
+        let text = format!("the server process{} restarted", of(series).unwrap_or_default());
+        let pairs = series.points.windows(2);
+        pairs.filter(move |pair| is_restart(pair[0].value, pair[1].value)).map(move |pair| Event {
             at: pair[1].at,
             not_before: pair[0].at,
             kind: EventKind::Restart,
-            text: "the server process restarted".into(),
+            text: text.clone(),
+            source: "metrics",
         })
-        .collect()
+    });
+    let mut events: Vec<Event> = each.collect();
+    events.dedup_by(|a, b| a.text == b.text && a.at == b.at);
+    events
 }
 
 /// Labels of cache_config_info that differ from one page to a later one.
 fn config_changes(series: &SeriesSet) -> Vec<Event> {
-    let mut seen: Vec<_> = series.named("vllm:cache_config_info").collect();
-    seen.sort_by(|a, b| a.points[0].at.total_cmp(&b.points[0].at));
-    let mut events = Vec::new();
-    for pair in seen.windows(2) {
-        let (before, after) = (pair[0], pair[1]);
-        let apart = after.points[0].at > before.points[0].at;
-        if !apart || before.label("engine") != after.label("engine") {
-            continue;
-        }
-        let last = before.points.last().map_or(after.points[0].at, |point| point.at);
-        for (name, value) in &after.labels {
-            let old = before.label(name).unwrap_or("absent");
-            if old != value {
-                events.push(Event {
-                    at: after.points[0].at,
-                    not_before: last.min(after.points[0].at),
-                    kind: EventKind::ConfigChanged,
-                    text: format!("{name} changed from {old} to {value}"),
-                });
-            }
-        }
+    let mut engines: BTreeMap<_, Vec<&Series>> = BTreeMap::new();
+    for info in series.named("vllm:cache_config_info").filter(|info| !info.points.is_empty()) {
+        engines.entry(info.engine()).or_default().push(info);
     }
-    events
+    let each = engines.into_values().flat_map(|mut seen| {
+        seen.sort_by(|a, b| a.points[0].at.total_cmp(&b.points[0].at));
+        seen.windows(2).flat_map(|pair| config_change(pair[0], pair[1])).collect::<Vec<_>>()
+    });
+    each.collect()
+}
+
+fn config_change(before: &Series, after: &Series) -> Vec<Event> {
+    if after.points[0].at <= before.points[0].at {
+        return Vec::new();
+    }
+    let last = before.points.last().map_or(after.points[0].at, |point| point.at);
+    let change = |(name, value): &(String, String)| {
+        let old = before.label(name).unwrap_or("absent");
+        (old != value).then(|| Event {
+            at: after.points[0].at,
+            not_before: last.min(after.points[0].at),
+            kind: EventKind::ConfigChanged,
+            text: format!("{name} changed from {old} to {value}"),
+            source: "metrics",
+        })
+    };
+    after.labels.iter().filter_map(change).collect()
 }
 
 fn version_changes(probes: &[ProbeRound]) -> Vec<Event> {
@@ -263,6 +306,7 @@ fn version_changes(probes: &[ProbeRound]) -> Vec<Event> {
             not_before: pair[0].0,
             kind: EventKind::VersionChanged,
             text: format!("/version changed from {} to {}", pair[0].1, pair[1].1),
+            source: "probes",
         })
         .collect()
 }
@@ -288,7 +332,7 @@ fn outages(probes: &[ProbeRound]) -> Vec<Event> {
             } else {
                 (EventKind::ProbeFailed, format!("{path} began to fail ({word})"))
             };
-            events.push(Event { at: *at, not_before: pair[0].0, kind, text });
+            events.push(Event { at: *at, not_before: pair[0].0, kind, text, source: "probes" });
         }
     }
     events

@@ -330,6 +330,7 @@ fn probe_of(client: &Client, outcome: &Outcome, chars: usize) -> Probe {
                 error: None,
                 ms: Some(answer.ms),
                 body: text.map(|text| text.chars().take(chars).collect()),
+                date: answer.date,
             }
         }
         Err(failure) => Probe {
@@ -337,6 +338,7 @@ fn probe_of(client: &Client, outcome: &Outcome, chars: usize) -> Probe {
             error: Some(failure.kind.word().into()),
             ms: Some(failure.ms),
             body: None,
+            date: None,
         },
     }
 }

@@ -16,7 +16,7 @@ pub fn promtool(args: &[&str], name: &str, text: &str, beside: &[(&str, &str)]) 
     }
     let mut command = Command::new(tool("promtool"));
     let ran = finish(command.args(args).arg(name).current_dir(folder.path()));
-    assert_eq!(ran.code, 0, "{}\n{text}", ran.said());
+    assert_eq!(ran.code, 0, "{}", ran.said());
     ran.said()
 }
 

@@ -203,7 +203,12 @@ fn prometheus_has_the_alerts_that_are_told() {
         for moment in 1..=(evidence.span.to / 15.0) as usize {
             let at = moment as f64 * 15.0;
             for alert in rules.alerts.iter().filter(|it| it.id != "endpoint-down") {
-                let state = match check(alert, &rules, &policy, &evidence, at).remove(0).state {
+                let told = |at: f64| check(alert, &rules, &policy, &evidence, at).remove(0).state;
+                // Prometheus interpolates where a bucket decides nothing, and remembers it.
+                if [15.0, 30.0].iter().any(|back| matches!(told(at - back), State::Unknown(_))) {
+                    continue;
+                }
+                let state = match told(at) {
                     State::Unknown(_) => continue,
                     State::Inactive => "",
                     State::Pending { .. } => "pending",

@@ -69,6 +69,7 @@ fn reading(signal: &str, unit: Unit, now: Number, baseline: Number, change: Numb
         n: Some(1240.0),
         source: "metrics".into(),
         missing: None,
+        note: None,
     }
 }
 
@@ -125,6 +126,7 @@ pub fn healthy() -> Report {
         causes: vec![],
         path: vec![],
         timeline: vec![],
+        clocks: vec![],
         decomposition: vec![
             part("queue", 4.0, 1240.0),
             part("prefill", 62.0, 1240.0),
@@ -164,6 +166,7 @@ pub fn healthy() -> Report {
                 n: None,
                 source: "nvml".into(),
                 missing: Some("NVML is not configured".into()),
+                note: None,
             },
         ],
         series: vec![],
@@ -278,6 +281,10 @@ pub fn prefix_broken() -> Report {
         kind: kind.into(),
         text: text.into(),
         relation: relation.into(),
+        source: if kind == "onset" { "" } else { "log" }.into(),
+        lead_seconds: (relation == "before").then_some(Number::Point(12.0)),
+        change: kind == "config_changed",
+        struck: false,
     };
     Report {
         command: "high-ttft".into(),
@@ -320,6 +327,7 @@ pub fn prefix_broken() -> Report {
             entry("2026-11-21T02:41:10Z", "onset", "TTFT p95 began to rise.", "at"),
             entry("2026-11-21T02:44:02Z", "log_line", "A request was aborted.", "after"),
         ],
+        clocks: vec![],
         decomposition: vec![
             part("queue", 12.4, 1240.0),
             part("prefill", 2470.3, 1240.0),

@@ -107,7 +107,7 @@ fn unsafe_entry(name: &str, kind: EntryType) -> Option<&'static str> {
 
 /// The one recording in an archive. A folder with only a `meta.json` is no recording.
 fn choose(path: &Path, roots: BTreeMap<String, Collector>) -> Result<Collector, BundleError> {
-    let (mut held, lost): (Vec<_>, Vec<_>) =
+    let (mut held, mut lost): (Vec<_>, Vec<_>) =
         roots.into_iter().partition(|(_, collector)| !collector.is_empty());
     if held.iter().any(|(root, _)| is_capture(root)) {
         held.retain(|(root, _)| is_capture(root));
@@ -116,8 +116,18 @@ fn choose(path: &Path, roots: BTreeMap<String, Collector>) -> Result<Collector, 
         let roots: Vec<String> = held.into_iter().map(|(root, _)| format!("{root}/")).collect();
         return Err(BundleError::Several { path: path.into(), roots: roots.join(", ") });
     }
+    if let Some((root, collector)) = held.last_mut()
+        && let Some((_, beside)) = lost.iter_mut().find(|(other, _)| holds(other, root))
+    {
+        collector.take_gateway(beside);
+    }
     // Where nothing can be judged, what was lost says why.
     Ok(held.pop().or(lost.into_iter().next()).map(|(_, collector)| collector).unwrap_or_default())
+}
+
+/// Whether a recording's `capture/` lies in this folder.
+fn holds(folder: &str, root: &str) -> bool {
+    is_capture(root) && root.rsplit_once('/').map_or("", |(parent, _)| parent) == folder
 }
 
 fn is_capture(root: &str) -> bool {

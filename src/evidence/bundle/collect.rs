@@ -67,6 +67,11 @@ impl Collector {
         self.bundle.is_empty()
     }
 
+    /// Takes over the gateway's records of the folder around this one, unless there are own ones.
+    pub(super) fn take_gateway(&mut self, beside: &mut Self) {
+        self.bundle.gateway = self.bundle.gateway.take().or(beside.bundle.gateway.take());
+    }
+
     /// Notes a file that is left out.
     pub(super) fn damaged(&mut self, what: String) {
         self.damaged.push(what);

@@ -264,14 +264,22 @@ fn known_changes(case: &Case<'_>, answer: &Answer) -> String {
     quoted.chain(more).collect::<Vec<_>>().join("; ")
 }
 
+/// The signal that one of several replicas stands behind.
+const SPREAD: &str = "replica_spread_factor";
+
 fn value_text(case: &Case<'_>, variable: &str) -> Option<String> {
     let name = signal_of(variable);
     let signal = signals::find(name)?;
     let reading = case.readings.get(name)?;
     let now = reading.now.as_ref().ok().map(|now| facts::shown(now, signal.unit))?;
+    let outlier = (name == SPREAD).then(|| signals::fullest(case.evidence, case.windows.now));
+    let now = outlier.flatten().map_or(now.clone(), |it| format!("{now} (fullest: {it})"));
     let compared = variable != name;
     let before = reading.baseline.as_ref().ok().filter(|_| compared);
-    let Some(before) = before else { return Some(format!("{name} {now}")) };
+    let Some(before) = before else {
+        let left_out = facts::left_out(case, signal).map(|note| format!(" ({note})"));
+        return Some(format!("{name} {now}{}", left_out.unwrap_or_default()));
+    };
     let era = if reading.long_run_baseline { "since start" } else { "before" };
     let change = reading.change.as_ref().ok().filter(|change| change.point > 0.0);
     let change = change

@@ -6,7 +6,7 @@ use crate::{
     evidence::SourceState,
     report::{Coverage, Gap},
     runbook::{
-        Check, Group,
+        Check, Group, Needs,
         expr::{Truth, signal_of},
         rank::Answers,
     },
@@ -14,9 +14,6 @@ use crate::{
 };
 
 use super::Case;
-
-/// Why a source that is planned was not asked.
-const NOT_YET: &str = "this version of the tool does not read it yet";
 
 /// Sources that a gap is worth naming for, what they would show, and why it was not seen.
 const SOURCES: &[(&str, &str, &str)] = &[
@@ -51,10 +48,26 @@ const SOURCES: &[(&str, &str, &str)] = &[
         "CPU, memory and files of the machine",
         "it was not read; run the tool on the machine of the server",
     ),
-    ("mlflow", "adapters and releases in traces", NOT_YET),
-    ("sagemaker", "instances and their events", NOT_YET),
-    ("autoscaling", "the scaling policy", NOT_YET),
-    ("cloudwatch", "the gateway's own metrics", NOT_YET),
+    (
+        "mlflow",
+        "adapters, prompt versions and releases in traces",
+        "no traces were read; name the tracking server with --mlflow URL",
+    ),
+    (
+        "sagemaker",
+        "instances and their events",
+        "no endpoint was looked at; name it with --sagemaker NAME",
+    ),
+    (
+        "autoscaling",
+        "the scaling policy",
+        "no endpoint was looked at; name it with --sagemaker NAME",
+    ),
+    (
+        "cloudwatch",
+        "the gateway's own metrics and the alarms",
+        "CloudWatch was not asked; --cloudwatch asks it",
+    ),
 ];
 
 /// Counts the checks asked and answered, and lists what could not be looked at.
@@ -137,7 +150,19 @@ fn is_asked(case: &Case<'_>, check: &Check) -> bool {
         .variables()
         .iter()
         .filter_map(|name| signals::find(signal_of(name)))
-        .all(|signal| signal.source == "metrics" || source_asked(case, signal.source))
+        .all(|signal| is_needed(case, signal.source) || source_asked(case, signal.source))
+}
+
+/// Whether a source counts as asked though nobody did: without it nothing is called healthy.
+fn is_needed(case: &Case<'_>, id: &str) -> bool {
+    id == needed(case)
+}
+
+fn needed(case: &Case<'_>) -> &'static str {
+    match case.runbook.map(|runbook| runbook.needs).unwrap_or_default() {
+        Needs::Metrics => "metrics",
+        Needs::Sagemaker => "sagemaker",
+    }
 }
 
 fn source_asked(case: &Case<'_>, id: &str) -> bool {
@@ -165,11 +190,14 @@ const STALE_INTERVALS: f64 = 3.0;
 /// Reasons not to call the system healthy, whatever the checks say.
 pub(super) fn vetoes(case: &Case<'_>, answers: &Answers) -> Vec<Gap> {
     let now = |name: &str| case.readings.get(name).and_then(|reading| reading.now.as_ref().ok());
-    let metrics = case.evidence.source("metrics");
-    let answered = metrics.is_some_and(|source| source.status.answered());
-    if !answered {
-        let why = metrics.map_or("no /metrics page was read", |source| source.detail.as_str());
-        return vec![Gap { what: "metrics".into(), why: why.into() }];
+    let needed = needed(case);
+    let source = case.evidence.source(needed);
+    if !source.is_some_and(|source| source.status.answered()) {
+        let why = source.map_or(unread(needed), |source| source.detail.as_str());
+        return vec![Gap { what: needed.into(), why: why.into() }];
+    }
+    if needed != "metrics" {
+        return own_symptom_unseen(case, answers).into_iter().collect();
     }
     let mut vetoes = Vec::new();
     let mut veto = |what: &str, why: String| vetoes.push(Gap { what: what.into(), why });
@@ -189,6 +217,13 @@ pub(super) fn vetoes(case: &Case<'_>, answers: &Answers) -> Vec<Gap> {
     }
     vetoes.extend(own_symptom_unseen(case, answers));
     vetoes
+}
+
+fn unread(needed: &str) -> &'static str {
+    match needed {
+        "metrics" => "no /metrics page was read",
+        _ => "the endpoint was not looked at; name it with --sagemaker NAME",
+    }
 }
 
 /// A runbook whose own symptom (the first of its gate) could not be looked at says nothing.

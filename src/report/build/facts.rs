@@ -1,13 +1,17 @@
 //! Rows of the report that are copied rather than judged.
 
 use crate::{
-    evidence::{Span, Time},
+    evidence::{Event, Span, Time},
     report::{
-        BaselineKind, CauseFound, Impact, ModelImpact, Number, OnsetTime, Part, ReadingRow,
-        SeriesRow, Status, SymptomFound, TimelineEntry, WindowTimes,
+        BaselineKind, CauseFound, ClockSkew, Impact, ModelImpact, Number, OnsetTime, Part,
+        ReadingRow, SeriesRow, Status, SymptomFound, TimelineEntry, WindowTimes,
     },
     runbook::expr::signal_of,
-    signals::{self, Baseline, Estimate, Readings, Value, Windows},
+    signals::{
+        self, Baseline, Derive, Estimate, Readings, Signal, Value, Windows,
+        clocks::Skew,
+        triggers::{self, Relation},
+    },
     unit::Unit,
 };
 
@@ -108,40 +112,77 @@ pub(super) fn impact(case: &Case<'_>) -> Option<Impact> {
 }
 
 pub(super) fn timeline(case: &Case<'_>) -> Vec<TimelineEntry> {
-    let onset = case.windows.onset;
-    let relation = |earliest: Time, latest: Time| match onset {
-        None => "unrelated",
-        Some(onset) if latest < onset.at - onset.plus_minus => "before",
-        Some(onset) if earliest > onset.at + onset.plus_minus => "after",
-        Some(_) => "at",
-    };
-    let mut entries: Vec<(Time, TimelineEntry)> = case
-        .evidence
-        .events
-        .iter()
-        .map(|event| {
-            let kind = serde_json::to_value(event.kind).ok();
-            let entry = TimelineEntry {
-                at: stamp(event.at),
-                kind: kind.and_then(|k| k.as_str().map(Into::into)).unwrap_or_default(),
-                text: event.text.clone(),
-                relation: relation(event.not_before, event.at).into(),
-            };
-            (event.at, entry)
-        })
-        .collect();
-    if let Some(onset) = onset {
-        let text = format!("the incident began, give or take {:.1} s", onset.plus_minus);
+    let events = &case.evidence.events;
+    let mut entries: Vec<(Time, TimelineEntry)> =
+        events.iter().map(|event| (event.at, entry(case, event))).collect();
+    if let Some(onset) = case.windows.onset {
         let entry = TimelineEntry {
             at: stamp(onset.at),
             kind: "onset".into(),
-            text,
+            text: format!("the incident began, give or take {:.1} s", onset.plus_minus),
             relation: "at".into(),
+            source: String::new(),
+            lead_seconds: None,
+            change: false,
+            struck: false,
         };
         entries.push((onset.at, entry));
     }
     entries.sort_by(|a, b| a.0.total_cmp(&b.0));
     entries.into_iter().map(|(_, entry)| entry).collect()
+}
+
+fn entry(case: &Case<'_>, event: &Event) -> TimelineEntry {
+    let relation = triggers::relation(case.evidence, case.windows, event);
+    let change = event.kind.is_change();
+    let kind = serde_json::to_value(event.kind).ok();
+    TimelineEntry {
+        at: stamp(event.at),
+        kind: kind.and_then(|kind| kind.as_str().map(Into::into)).unwrap_or_default(),
+        text: event.text.clone(),
+        relation: word(relation).into(),
+        source: event.source.into(),
+        lead_seconds: lead(relation),
+        change,
+        struck: change && relation == Relation::After,
+    }
+}
+
+fn word(relation: Relation) -> &'static str {
+    match relation {
+        Relation::Before(..) => "before",
+        Relation::At => "at",
+        Relation::After => "after",
+        Relation::Unrelated => "unrelated",
+    }
+}
+
+/// Pages are seconds apart, so tenths are all that is known.
+fn lead(relation: Relation) -> Option<Number> {
+    let Relation::Before(least, most) = relation else { return None };
+    Some(tenths(least, most))
+}
+
+fn tenths(lo: f64, hi: f64) -> Number {
+    let (lo, hi) = ((lo * 10.0).round() / 10.0, (hi * 10.0).round() / 10.0);
+    if lo == hi { Number::Point(lo) } else { Number::Interval { lo, hi: Some(hi) } }
+}
+
+pub(super) fn clocks(windows: &Windows) -> Vec<ClockSkew> {
+    let shown = |skew: &Skew| ClockSkew {
+        clock: skew.clock.into(),
+        ahead_seconds: tenths(skew.lo, skew.hi),
+        sure: skew.is_sure(),
+        by: skew.by.into(),
+    };
+    windows.clocks.iter().map(shown).collect()
+}
+
+/// What a count of triggers leaves out.
+pub(super) fn left_out(case: &Case<'_>, signal: &Signal) -> Option<String> {
+    let Derive::Triggers(kind, _) = signal.derive else { return None };
+    let late = triggers::too_late(case.evidence, case.windows, kind);
+    (late > 0).then(|| format!("{late} after the onset: no cause"))
 }
 
 /// Parts of the mean latency of finished requests; they add up to the end-to-end time. The time
@@ -166,9 +207,9 @@ pub(super) fn decomposition(readings: &Readings) -> Vec<Part> {
         .collect()
 }
 
-pub(super) fn readings(readings: &Readings) -> Vec<ReadingRow> {
+pub(super) fn readings(case: &Case<'_>) -> Vec<ReadingRow> {
     signals::registry()
-        .filter_map(|signal| Some((signal, readings.get(signal.name)?)))
+        .filter_map(|signal| Some((signal, case.readings.get(signal.name)?)))
         .map(|(signal, reading)| ReadingRow {
             signal: signal.name.into(),
             now: number(&reading.now),
@@ -187,6 +228,7 @@ pub(super) fn readings(readings: &Readings) -> Vec<ReadingRow> {
                 Ok(_) if number(&reading.now).is_none() => Some("the values give no number".into()),
                 Ok(_) => None,
             },
+            note: left_out(case, signal),
         })
         .collect()
 }

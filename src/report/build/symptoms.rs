@@ -33,16 +33,32 @@ pub(super) fn gate(case: &Case<'_>, answers: &Answers, found: &[SymptomFound]) -
     if found.iter().any(|symptom| symptom.severity > Severity::Info) {
         return Gate::Open;
     }
+    if own(case).any(|check| is_expected(case, answers, check)) {
+        return Gate::Expected;
+    }
     let unseen = |check: &&Check| {
         let answer = answers.get(&check.id.value);
         let Some(Truth::Unknown(why)) = answer.map(|answer| &answer.truth) else { return false };
         why.values().any(|missing| missing.kind == MissingKind::SourceFailed)
     };
-    let symptoms = case.library.checks.values().filter(|check| check.symptom.is_some());
-    match symptoms.filter(|check| in_gate(case, check)).find(unseen) {
+    match own(case).find(unseen) {
         Some(_) => Gate::Unknown,
         None => Gate::Shut,
     }
+}
+
+/// The checks whose symptoms count here.
+fn own<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a Check> {
+    let (library, case) = (case.library, *case);
+    let symptoms = library.checks.values().filter(|check| check.symptom.is_some());
+    symptoms.filter(move |check| in_gate(&case, check))
+}
+
+/// Whether a symptom holds that is expected for a while.
+fn is_expected(case: &Case<'_>, answers: &Answers, check: &Check) -> bool {
+    let expected = check.symptom.as_ref().and_then(|symptom| symptom.expected.as_ref());
+    answers.get(&check.id.value).is_some_and(|answer| answer.is_yes())
+        && holds(case, expected.map(|condition| condition.value.as_str()))
 }
 
 /// A runbook looks at its own symptoms, a sweep at all.
@@ -97,6 +113,9 @@ fn severity(
 ) -> Severity {
     if holds(case, symptom.critical.as_ref().map(|condition| condition.value.as_str())) {
         return Severity::Critical;
+    }
+    if holds(case, symptom.expected.as_ref().map(|condition| condition.value.as_str())) {
+        return Severity::Info;
     }
     let shipped = threshold.is_some_and(|entry| !entry.by_user);
     if shipped && threshold.is_some_and(|entry| was_so_before(case, reading, entry.value)) {

@@ -211,9 +211,16 @@ fn timeline(report: &Report, columns: usize) -> Vec<Line> {
             _ => shorten_end(&clean(&entry.relation), 9),
         };
         let gap = " ".repeat(GUTTER.saturating_sub(width(&relation)).max(1));
-        let text = sentence(&clean(&entry.text));
+        let text = sentence(&match entry.lead_seconds.is_some() || entry.struck {
+            true => {
+                format!("{} ({})", clean(&entry.text).trim_end_matches('.'), words::lead(entry))
+            }
+            false => clean(&entry.text),
+        });
         lines.extend(hanging(&format!("{relation}{gap}{at}  "), &text, columns));
     }
+    let clocks = report.clocks.iter().filter_map(words::clock_skew);
+    lines.extend(clocks.flat_map(|text| hanging("! ", &sentence(&text), columns)));
     lines
 }
 

@@ -164,11 +164,9 @@ impl Page<'_> {
         let within = crate::unit::Unit::Seconds.show(onset.plus_minus_seconds);
         let began = format!("{} ± {within}.", words::date_and_time(&onset.at));
         let mut blocks = vec![self.whole("Began", &began, Tone::Plain)];
-        let trigger = self.report.timeline.iter().rfind(|entry| {
-            entry.kind != "onset" && (entry.relation == "at" || entry.relation == "before")
-        });
-        if let Some(event) = trigger {
-            let text = format!("{} {}", self.time(&event.at), sentence(&short(&event.text, 120)));
+        if let Some(event) = words::prior(self.report) {
+            let (text, at) = (short(&event.text, 100), self.time(&event.at));
+            let text = sentence(&format!("{text} at {at}, {}", words::lead(event)));
             blocks.push(self.cuttable(10, 0, "Before", &text));
         }
         blocks

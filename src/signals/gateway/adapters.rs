@@ -1,4 +1,4 @@
-//! Each adapter against its own past, by the gateway's records.
+//! Each adapter against its own past, by the gateway's records or traces.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::{
     signals::{Estimate, Frame, Missing, MissingKind, Value},
 };
 
-use super::{ENOUGH, lacking, records};
+use super::{ENOUGH, lacking, telling};
 
 /// The answered requests of one adapter.
 type Requests<'a> = Vec<&'a GatewayRecord>;
@@ -15,10 +15,13 @@ type Requests<'a> = Vec<&'a GatewayRecord>;
 /// A number that a record may hold.
 type Field = fn(&GatewayRecord) -> Option<f64>;
 
-const TOTAL: Field = |record| record.total_ms;
+const TOTAL: Field = |record| record.total_ms.or(record.generation_ms);
 const PROMPT: Field = |record| record.input_tokens;
 const PREFILL: Field = |record| per(record.ttft_ms?, record.input_tokens?);
-const DECODE: Field = |record| per(record.total_ms? - record.ttft_ms?, record.output_tokens?);
+const DECODE: Field = |record| {
+    let after = record.total_ms.zip(record.ttft_ms).map(|(total, first)| total - first);
+    per(after.or(record.generation_ms)?, record.output_tokens?)
+};
 
 fn per(ms: f64, tokens: f64) -> Option<f64> {
     (tokens > 0.0 && ms >= 0.0).then(|| ms / tokens)
@@ -54,7 +57,8 @@ pub(in crate::signals) fn token_cost(now: &Frame<'_>, before: &Frame<'_>) -> Val
 fn by_adapter<'a>(frame: &Frame<'a>) -> Result<BTreeMap<&'a str, Requests<'a>>, Missing> {
     let mut adapters: BTreeMap<&str, Requests<'_>> = BTreeMap::new();
     let answered = |record: &&GatewayRecord| record.status.is_none_or(|status| status < 400);
-    for record in records(frame)?.iter().filter(answered) {
+    let tells: fn(&GatewayRecord) -> bool = |record| record.adapter.is_some();
+    for record in telling(frame, "adapter", tells)?.iter().filter(answered) {
         if let Some(adapter) = record.adapter.as_deref() {
             adapters.entry(adapter).or_default().push(record);
         }
@@ -80,6 +84,49 @@ fn slowest<'a>(now: &Frame<'a>, before: &Frame<'a>) -> Result<(&'a str, Estimate
     slowest.ok_or(why)
 }
 
+/// Adapters that both spans asked for, now in a version that none of them had before.
+pub(in crate::signals) fn version_changes(now: &Frame<'_>, before: &Frame<'_>) -> Value {
+    let versions = |frame| -> Result<BTreeMap<&str, Vec<&str>>, Missing> {
+        let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for record in telling(frame, "adapter version", |it| it.adapter_version.is_some())? {
+            if let (Some(name), Some(version)) = (&record.adapter, &record.adapter_version) {
+                versions.entry(name).or_default().push(version);
+            }
+        }
+        Ok(versions)
+    };
+    let (now, before) = (versions(now)?, versions(before)?);
+    let changed = now.iter().filter(|(name, versions)| {
+        let former = before.get(*name);
+        former.is_some_and(|former| versions.last().is_some_and(|last| !former.contains(last)))
+    });
+    Ok(Estimate::exact(changed.count() as f64, None))
+}
+
+/// Share of the requests that ended for want of memory which fell to one adapter.
+pub(in crate::signals) fn out_of_memory(frame: &Frame<'_>) -> Value {
+    let tells: fn(&GatewayRecord) -> bool = |it| it.finish_reason.is_some() && it.adapter.is_some();
+    let records = telling(frame, "adapter with a reason of its end", tells)?;
+    let mut ended: BTreeMap<&str, usize> = BTreeMap::new();
+    for record in records {
+        let (Some(name), Some(reason)) = (&record.adapter, &record.finish_reason) else { continue };
+        *ended.entry(name).or_default() += usize::from(is_out_of_memory(reason));
+    }
+    if ended.len() < 2 {
+        let why = "no second adapter is asked for that it could be told from";
+        return Err(Missing::new(MissingKind::TooFew, why));
+    }
+    let total: usize = ended.values().sum();
+    let most = ended.values().max().copied().unwrap_or_default();
+    Estimate::share(most as f64, total as f64)
+        .ok_or_else(|| Missing::no_samples("request that ended for want of memory"))
+}
+
+fn is_out_of_memory(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase().replace([' ', '-'], "_");
+    reason.split('_').any(|word| word == "oom") || reason.contains("out_of_memory")
+}
+
 fn told(requests: &Requests<'_>, field: Field, what: &str) -> Result<Vec<f64>, Missing> {
     let values: Vec<f64> = requests.iter().filter_map(|record| field(record)).collect();
     match values.len() {
@@ -99,7 +146,7 @@ fn p95_change(now: &Requests<'_>, before: &Requests<'_>) -> Value {
 }
 
 /// The 95th percentile, between the order statistics two standard errors around it.
-fn p95(mut values: Vec<f64>) -> Estimate {
+pub(super) fn p95(mut values: Vec<f64>) -> Estimate {
     values.sort_by(f64::total_cmp);
     let n = values.len() as f64;
     let error = 2.0 * (0.95 * 0.05 / n).sqrt();
@@ -117,13 +164,13 @@ fn mean_change(now: &Frame<'_>, before: &Frame<'_>, field: Field, what: &str) ->
     over(&of(now)?, &of(before)?)
 }
 
-fn mean(values: &[f64]) -> Estimate {
+pub(super) fn mean(values: &[f64]) -> Estimate {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
     Estimate::with_error(mean, (squares / n / n).sqrt(), n)
 }
 
-fn over(now: &Estimate, before: &Estimate) -> Value {
+pub(super) fn over(now: &Estimate, before: &Estimate) -> Value {
     now.over(before).ok_or_else(|| Missing::new(MissingKind::NoBaseline, "the baseline is zero"))
 }

@@ -42,6 +42,8 @@ pub enum FailureKind {
     Truncated,
     /// What answers does not speak HTTP.
     NotHttp,
+    /// No credentials to sign the request with.
+    Credentials,
 }
 
 impl FailureKind {
@@ -58,6 +60,7 @@ impl FailureKind {
             Self::Redirect => "redirect",
             Self::Truncated => "truncated",
             Self::NotHttp => "not http",
+            Self::Credentials => "no credentials",
         }
     }
 
@@ -68,6 +71,7 @@ impl FailureKind {
                 SourceState::Unreachable
             }
             Self::TimedOut => SourceState::TimedOut,
+            Self::Credentials => SourceState::Unauthorized,
             Self::TooLarge | Self::Redirect | Self::Truncated | Self::NotHttp => {
                 SourceState::BadData
             }

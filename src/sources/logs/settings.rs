@@ -99,6 +99,7 @@ fn differences(before: &Settings, (at, after): &(Time, Settings)) -> Vec<Event> 
             not_before: *at,
             kind: EventKind::ConfigChanged,
             text: format!("the server was started with {name} {new} instead of {old}"),
+            source: "log",
         })
         .collect()
 }

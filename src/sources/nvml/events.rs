@@ -23,7 +23,7 @@ pub(crate) fn events(snapshots: &[GpuSnapshot]) -> Vec<Event> {
 }
 
 fn event(at: Time, not_before: Time, text: String) -> Event {
-    Event { at, not_before, kind: EventKind::GpuState, text }
+    Event { at, not_before, kind: EventKind::GpuState, text, source: "nvml" }
 }
 
 fn sentences(snapshot: &GpuSnapshot, before: Option<&GpuSnapshot>) -> Vec<String> {

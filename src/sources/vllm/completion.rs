@@ -46,6 +46,7 @@ async fn ask(client: &Client, path: &str, json: &Value) -> Probe {
                 error: (answer.status == 200 && !is_stream).then(|| "no token".into()),
                 ms: Some(answer.ms),
                 body: (!is_stream).then(|| text.chars().take(super::PROBE_CHARS).collect()),
+                date: None,
             }
         }
         Err(failure) => Probe {
@@ -53,6 +54,7 @@ async fn ask(client: &Client, path: &str, json: &Value) -> Probe {
             error: Some(failure.kind.word().into()),
             ms: Some(failure.ms),
             body: None,
+            date: None,
         },
     }
 }

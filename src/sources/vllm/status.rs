@@ -164,5 +164,6 @@ fn explain(client: &Client, url: &str, failure: &Failure) -> String {
         FailureKind::NotHttp => {
             format!("{url} does not speak HTTP ({detail}): is it another port, or https?")
         }
+        FailureKind::Credentials => format!("{url}: {detail}"),
     }
 }

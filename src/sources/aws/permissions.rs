@@ -1,0 +1,143 @@
+//! Every operation that is ever called, with what has to be allowed for it. The error texts and the
+//! policy in the documentation come from here.
+
+/// One operation of AWS.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The service, as the AWS command line names it.
+    pub service: &'static str,
+    /// The operation.
+    pub operation: &'static str,
+    /// Resources that a policy can bound it to, as an ARN.
+    pub resource: &'static str,
+    /// What it is asked for.
+    pub why: &'static str,
+}
+
+impl Ask {
+    /// The action of IAM that allows it.
+    pub fn action(&self) -> String {
+        format!("{}:{}", self.service, self.operation)
+    }
+}
+
+/// State, instances and failure reason of the endpoint.
+pub static DESCRIBE_ENDPOINT: Ask = Ask {
+    service: "sagemaker",
+    operation: "DescribeEndpoint",
+    resource: "arn:aws:sagemaker:*:*:endpoint/*",
+    why: "state of the endpoint, instances wanted and there, why it failed",
+};
+
+/// Configurations of the endpoint.
+pub static DESCRIBE_ENDPOINT_CONFIG: Ask = Ask {
+    service: "sagemaker",
+    operation: "DescribeEndpointConfig",
+    resource: "arn:aws:sagemaker:*:*:endpoint-config/*",
+    why: "instance types and models, now and before the last deploy",
+};
+
+/// What an endpoint ran before.
+pub static LIST_ENDPOINT_CONFIGS: Ask = Ask {
+    service: "sagemaker",
+    operation: "ListEndpointConfigs",
+    resource: "*",
+    why: "which configuration came before the present one",
+};
+
+/// Images and environments.
+pub static DESCRIBE_MODEL: Ask = Ask {
+    service: "sagemaker",
+    operation: "DescribeModel",
+    resource: "arn:aws:sagemaker:*:*:model/*",
+    why: "image and environment of the container (secrets are replaced before they are kept)",
+};
+
+/// Bounds of scaling.
+pub static DESCRIBE_SCALABLE_TARGETS: Ask = Ask {
+    service: "application-autoscaling",
+    operation: "DescribeScalableTargets",
+    resource: "*",
+    why: "least and most instances, suspended scaling",
+};
+
+/// Policies of scaling.
+pub static DESCRIBE_SCALING_POLICIES: Ask = Ask {
+    service: "application-autoscaling",
+    operation: "DescribeScalingPolicies",
+    resource: "*",
+    why: "what triggers scaling, and its cooldowns",
+};
+
+/// What scaling did.
+pub static DESCRIBE_SCALING_ACTIVITIES: Ask = Ask {
+    service: "application-autoscaling",
+    operation: "DescribeScalingActivities",
+    resource: "*",
+    why: "what scaling did and why it did not",
+};
+
+/// Ready instances.
+pub static DESCRIBE_WARM_POOL: Ask = Ask {
+    service: "autoscaling",
+    operation: "DescribeWarmPool",
+    resource: "*",
+    why: "ready instances; only with `warm_pool_group`",
+};
+
+/// Which metrics there are.
+pub static LIST_METRICS: Ask = Ask {
+    service: "cloudwatch",
+    operation: "ListMetrics",
+    resource: "*",
+    why: "which adapters, versions and variants have metrics",
+};
+
+/// Their values.
+pub static GET_METRIC_DATA: Ask = Ask {
+    service: "cloudwatch",
+    operation: "GetMetricData",
+    resource: "*",
+    why: "values of the gateway's and the endpoint's metrics",
+};
+
+/// Alarms.
+pub static DESCRIBE_ALARMS: Ask = Ask {
+    service: "cloudwatch",
+    operation: "DescribeAlarms",
+    resource: "*",
+    why: "alarms on these metrics, and those that scale",
+};
+
+/// What alarms did.
+pub static DESCRIBE_ALARM_HISTORY: Ask = Ask {
+    service: "cloudwatch",
+    operation: "DescribeAlarmHistory",
+    resource: "*",
+    why: "when these alarms changed their state",
+};
+
+/// The containers' log.
+pub static FILTER_LOG_EVENTS: Ask = Ask {
+    service: "logs",
+    operation: "FilterLogEvents",
+    resource: "arn:aws:logs:*:*:log-group:/aws/sagemaker/Endpoints/*",
+    why: "the containers' log, of the time asked",
+};
+
+/// All of them, by service.
+pub static ASKED: [&Ask; 13] = [
+    &DESCRIBE_ENDPOINT,
+    &DESCRIBE_ENDPOINT_CONFIG,
+    &LIST_ENDPOINT_CONFIGS,
+    &DESCRIBE_MODEL,
+    &DESCRIBE_SCALABLE_TARGETS,
+    &DESCRIBE_SCALING_POLICIES,
+    &DESCRIBE_SCALING_ACTIVITIES,
+    &DESCRIBE_WARM_POOL,
+    &LIST_METRICS,
+    &GET_METRIC_DATA,
+    &DESCRIBE_ALARMS,
+    &DESCRIBE_ALARM_HISTORY,
+    &FILTER_LOG_EVENTS,
+];
