@@ -185,7 +185,7 @@ fn of_records(query: &RecordQuery, records: &[GatewayRecord], window: f64) -> Va
             Ok(Estimate::exact(records.len() as f64 / window, Some(records.len() as f64)))
         }
         RecordQuery::Failed {} => {
-            let told: Vec<bool> = records.iter().filter_map(|it| failed(it)).collect();
+            let told: Vec<bool> = records.iter().filter_map(failed).collect();
             let bad = told.iter().filter(|bad| **bad).count();
             Estimate::share(bad as f64, told.len() as f64).ok_or_else(none)
         }
