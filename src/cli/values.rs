@@ -113,11 +113,14 @@ pub enum At {
     BeforeEnd(f64),
 }
 
-/// Reads `15s` or `1h30m`.
+/// Reads `15s`, `1h30m` or `30d`; a day has 24 hours.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let hint = "write it with a unit, e.g. 15s, 10m or 1h30m";
-    let signed: jiff::SignedDuration =
-        text.parse().map_err(|_| format!("`{text}` is not a duration; {hint}"))?;
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
+    let signed: jiff::SignedDuration = match days {
+        Some(days) => jiff::SignedDuration::from_hours(24 * i64::from(days)),
+        None => text.parse().map_err(|_| format!("`{text}` is not a duration; {hint}"))?,
+    };
     let duration = Duration::try_from(signed).map_err(|_| format!("it is negative; {hint}"))?;
     if duration.is_zero() {
         return Err(format!("it is zero; {hint}"));
@@ -180,6 +183,7 @@ mod tests {
         assert_eq!(parse_at("-10m"), Ok(At::BeforeEnd(600.0)));
         assert_eq!(parse_at("1970-01-01T00:01:00Z"), Ok(At::Time(60.0)));
         assert!(parse_at("yesterday").is_err());
+        assert_eq!(parse_duration("30d"), Ok(Duration::from_secs(30 * 86_400)));
         assert!(parse_duration("15").is_err() && parse_duration("-3s").is_err());
         assert_eq!(parse_size("64MiB"), Ok(67_108_864));
         assert!(parse_size("0").is_err() && parse_size("many").is_err());

@@ -18,6 +18,9 @@ use crate::{
     sources,
 };
 
+/// Seconds that a sweep over a firing looks at, where it fired for less.
+const LEAST_JUDGED: f64 = 60.0;
+
 /// What all of these commands look at.
 struct Watched {
     settings: Settings,
@@ -87,10 +90,11 @@ pub fn backtest(args: &WatchArgs, env: &Environment) -> anyhow::Result<Exit> {
     Ok(Exit::Clean)
 }
 
-/// What a sweep up to the end of a firing says.
+/// What a sweep over a firing says.
 fn found(watched: &Watched, fired: &state::Fired) -> shown::Found {
     let at = fired.to.unwrap_or(watched.evidence.span.to);
-    let asked = Asked { ask: Ask { at: Some(at), ..Ask::default() }, ..Asked::sweep() };
+    let window = Some((at - fired.from).max(LEAST_JUDGED));
+    let asked = Asked { ask: Ask { at: Some(at), window, baseline: None }, ..Asked::sweep() };
     let report = judge(&asked, &watched.library, &watched.evidence);
     let onset = report.onset.and_then(|onset| onset.at.parse::<jiff::Timestamp>().ok());
     let firm = report.symptoms.into_iter().filter(|it| it.severity > Severity::Info);

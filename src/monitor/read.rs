@@ -185,7 +185,7 @@ fn of_records(query: &RecordQuery, records: &[GatewayRecord], window: f64) -> Va
             Ok(Estimate::exact(records.len() as f64 / window, Some(records.len() as f64)))
         }
         RecordQuery::Failed {} => {
-            let told: Vec<bool> = records.iter().filter_map(|it| failed(it)).collect();
+            let told: Vec<bool> = records.iter().filter_map(failed).collect();
             let bad = told.iter().filter(|bad| **bad).count();
             Estimate::share(bad as f64, told.len() as f64).ok_or_else(none)
         }
@@ -245,8 +245,12 @@ fn cloud_value(series: &CloudSeries, span: Span) -> Option<f64> {
     }
 }
 
-/// Share of the probe rounds in which one of the paths answered 200.
+/// Share of the probe rounds in which one of the paths answered 200. Before the first round nobody
+/// asked, which is no silence of the server.
 fn answering(evidence: &Evidence, span: Span, paths: &[String]) -> Value {
+    if evidence.probes.first().is_none_or(|first| span.to < first.at) {
+        return Err(Missing::new(MissingKind::NotConfigured, "nobody probed the server then"));
+    }
     let rounds = evidence.probes.iter().filter(|round| span.contains(round.at));
     let outcomes = rounds.filter_map(|round| {
         let asked: Vec<_> = paths.iter().filter_map(|path| round.paths.get(path)).collect();
@@ -347,5 +351,23 @@ mod tests {
         let told = read(&ooms, &Evidence::default(), 60.0, 60.0);
         let why = &told[0].value.as_ref().unwrap_err().why;
         assert!(why.contains("CloudWatch"), "{why}");
+    }
+
+    #[test]
+    fn a_server_that_nobody_probed_is_not_down() {
+        let ping = Measure {
+            metrics: None,
+            probe: vec!["/ping".into()],
+            ..measure(Query::Mean { of: "ttft".into() })
+        };
+        let kind = |evidence: &Evidence| {
+            read(&ping, evidence, 60.0, 60.0)[0].value.as_ref().unwrap_err().kind
+        };
+        assert_eq!(kind(&Evidence::default()), MissingKind::NotConfigured);
+        let round = |at| crate::evidence::ProbeRound { at, ..Default::default() };
+        let later = Evidence { probes: vec![round(90.0)], ..Evidence::default() };
+        assert_eq!(kind(&later), MissingKind::NotConfigured);
+        let before = Evidence { probes: vec![round(-90.0)], ..Evidence::default() };
+        assert_eq!(kind(&before), MissingKind::NoSamples, "the server may have been down");
     }
 }

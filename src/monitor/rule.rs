@@ -80,7 +80,8 @@ fn put(out: &mut String, row: &Row, target: &Target) {
     let rule = match row {
         Row::Rule(rule) => rule,
         Row::Left { id, why } => {
-            return comment(out, "      ", &format!("{id} is left out: {why}."));
+            let stop = if why.ends_with('?') { "" } else { "." };
+            return comment(out, "      ", &format!("{id} is left out: {why}{stop}"));
         }
     };
     rule.notes.iter().for_each(|note| comment(out, "      ", note));

@@ -217,6 +217,30 @@ fn a_quiet_service_does_not_page() {
     );
 }
 
+/// An hour that was bad burns on in the long window; the short one says that it is over.
+#[test]
+fn a_tier_ends_soon_after_the_trouble() {
+    let mut series = answers(100.0, 120);
+    for (name, values) in &mut series {
+        if name.contains("5xx") {
+            *values = "0+100x40 4000+0x30".into();
+        }
+    }
+    let case = |minutes, fires| Case {
+        alert: "availability-fast".into(),
+        series: series.clone(),
+        minutes,
+        fires,
+    };
+    let cases = [case(39, true), case(60, false)];
+    promtool(
+        &["test", "rules"],
+        "tests.yaml",
+        &unit_tests(&cases, "1m"),
+        &[("rules.yaml", &rules())],
+    );
+}
+
 /// Labels and annotations as whoever is paged sees them, with the command to paste.
 #[test]
 fn the_page_says_what_to_run_and_for_when() {

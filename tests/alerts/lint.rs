@@ -1,13 +1,17 @@
 //! Mistakes in the user's own files, and what is no mistake.
 
-use std::fs;
+use std::{
+    fs,
+    io::{Seek, Write},
+    process::Command,
+};
 
 use serde_json::json;
 
 use crate::{
-    cli::{Ran, run},
+    cli::{Ran, finish, run},
     promtool::rendered,
-    tools::free_port,
+    tools::{free_port, tool},
 };
 
 const RULES: &str = "groups:
@@ -131,6 +135,25 @@ fn alarms_are_what_the_command_line_of_aws_takes() {
             ["Statistic", "ExtendedStatistic"].iter().filter(|it| !alarm[**it].is_null());
         assert_eq!(statistics.count(), usize::from(one), "{alarm}");
     }
+}
+
+/// The names and types are those of AWS's own model, and one that is not is seen.
+#[test]
+fn aws_takes_every_alarm() {
+    let alarms = run(["alerts", "render", "--to", "cloudwatch"]);
+    let ran = checked(&alarms.stdout);
+    ran.assert_code(0);
+    assert_eq!(ran.stdout.trim(), alarms.json().as_array().unwrap().len().to_string());
+    assert_ne!(checked(&alarms.stdout.replace("EvaluationPeriods", "Periods")).code, 0);
+}
+
+fn checked(alarms: &str) -> Ran {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/check-alarms");
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(alarms.as_bytes()).unwrap();
+    file.rewind().unwrap();
+    let mut command = Command::new(tool("python-botocore"));
+    finish(command.arg(script).stdin(file))
 }
 
 #[test]

@@ -20,7 +20,8 @@ use diagnose::{
 };
 
 use crate::{
-    cli::{finish, incident},
+    cli::{finish, incident, run},
+    promtool::{promtool, rendered},
     tools::{free_port, tool},
 };
 
@@ -29,12 +30,14 @@ pub fn evidence(name: &str) -> Evidence {
     sources::read(&bundle)
 }
 
-/// All samples as OpenMetrics with their times, which promtool turns into a database.
+/// All samples as OpenMetrics with their times and the labels of a scrape, which promtool turns into
+/// a database.
 fn openmetrics(evidence: &Evidence) -> String {
     let mut text = String::new();
     for series in evidence.series.iter() {
-        let labels: Vec<String> =
-            series.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        let own = series.labels.iter().map(|(name, value)| format!("{name}={value:?}"));
+        let scraped = ["job=\"vllm\"", "instance=\"a:8000\""].map(String::from);
+        let labels: Vec<String> = own.chain(scraped).collect();
         for point in &series.points {
             let _ = writeln!(
                 text,
@@ -140,4 +143,33 @@ fn prometheus_and_the_tool_read_the_same_values() {
         compared += 1;
     }
     assert!(compared >= 25, "only {compared} measures");
+}
+
+/// Alerts asked of Prometheus say what they say of the pages that it has scraped, and rules are
+/// written for what it has stored.
+#[test]
+fn alerts_are_the_same_from_prometheus_and_from_the_recording() {
+    let name = "load-exceeds-capacity";
+    let evidence = evidence(name);
+    let prometheus = Prometheus::over(&evidence);
+    let end = jiff::Timestamp::from_millisecond((evidence.span.to * 1e3) as i64).unwrap();
+    let stored = ["--prometheus", &prometheus.url, "--history", "10m", "--at", &end.to_string()];
+    let check = |target: &[&str]| -> BTreeMap<String, String> {
+        let args = ["alerts", "check", "--format", "json", "--quiet"];
+        let alerts = run(args.iter().chain(target)).json();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        // Nobody has probed the server for Prometheus.
+        let metric = |it: &&serde_json::Value| it["id"] != "endpoint-down";
+        let alerts = alerts.as_array().unwrap().iter().filter(metric);
+        alerts.map(|it| (text(&it["id"]), text(&it["state"]))).collect()
+    };
+    let told = check(&stored);
+    assert_eq!(told, check(&["--replay", &incident(name)]));
+    assert_eq!(told["queue-overflow"], "pending");
+    let rules = rendered(&stored);
+    promtool(&["check", "rules"], "rules.yaml", &rules, &[]);
+    let code = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| line.contains("- alert:")).map(Into::into).collect()
+    };
+    assert_eq!(code(&rules), code(&rendered(&["--replay", &incident(name)])));
 }

@@ -116,7 +116,7 @@ fn places(file: &SourceFile, text: &str) -> Vec<Range<usize>> {
         spans.push(span);
     }
     // It may be escaped in another way; then it is somewhere in the file.
-    if spans.is_empty() { vec![0..0] } else { spans }
+    if spans.is_empty() { std::iter::once(0..0).collect() } else { spans }
 }
 
 /// Alarms as they are put, or as `describe-alarms` prints them.
