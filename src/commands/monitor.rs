@@ -12,7 +12,7 @@ use crate::{
     config::{self, Environment, Settings},
     evidence::{Evidence, Time},
     exit::Exit,
-    monitor::{Alert, load::Rules, objective, shown, state},
+    monitor::{Alert, duration, load::Rules, objective, shown, state},
     runbook::{Library, Severity, problem::did_you_mean},
     signals::Ask,
     sources,
@@ -72,15 +72,17 @@ pub fn backtest(args: &WatchArgs, env: &Environment) -> anyhow::Result<Exit> {
     let watched = look_at_alerts(args, env)?;
     let (rules, policy) = (&watched.rules, &watched.library.policy);
     let wanted = rules.alerts.iter().filter(|alert| is_wanted(args, &alert.id));
-    let times =
-        |alert: &Alert| state::backtest(alert, rules, policy, &watched.evidence, state::EVERY);
-    let fired: Vec<_> = wanted
-        .flat_map(|alert| times(alert).into_iter().map(move |time| (alert, time)))
-        .map(|(alert, time)| {
+    let mut fired = Vec::new();
+    for alert in wanted {
+        let told = state::backtest(alert, rules, policy, &watched.evidence, state::EVERY);
+        if let Some((seconds, why)) = told.unknown {
+            write::note(&format!("{}: unknown for {}: {why}.", alert.id, duration(seconds)));
+        }
+        for time in told.fired {
             let found = found(&watched, &time);
-            shown::fired(alert, time, found)
-        })
-        .collect();
+            fired.push(shown::fired(alert, time, found));
+        }
+    }
     put(args, &watched, &fired, |fired, _| shown::fired_on_screen(fired))?;
     Ok(Exit::Clean)
 }

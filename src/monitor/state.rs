@@ -9,7 +9,7 @@ use crate::{
 };
 
 use super::{
-    Alert, Condition, MissingMeans,
+    Alert, Condition, MissingMeans, duration,
     load::Rules,
     read::{Told, read},
     seconds,
@@ -161,7 +161,12 @@ impl Asked<'_> {
         let Some(told) = told else { return self.without() };
         let value = match &told.value {
             Ok(value) => value,
-            Err(missing) if missing.kind == MissingKind::NoSamples => return self.without(),
+            Err(missing) if missing.kind == MissingKind::NoSamples => {
+                return match self.too_coarse(condition, at) {
+                    Some(why) => Holds::Unknown(why),
+                    None => self.without(),
+                };
+            }
             Err(missing) => return Holds::Unknown(missing.why.clone()),
         };
         if let Some(factor) = condition.above_baseline {
@@ -176,6 +181,19 @@ impl Asked<'_> {
             (None, Some(bound)) => below(value, bound),
             (None, None) => Holds::Unknown("its threshold is not in the policy".into()),
         }
+    }
+
+    /// Where history has fewer than two samples for a window, silence says nothing.
+    fn too_coarse(&self, condition: &Condition, at: Time) -> Option<String> {
+        let measure = self.rules.measures.get(&condition.measure)?;
+        measure.metrics.as_ref()?;
+        if self.evidence.series.pages().len() == 1 {
+            return Some("one page tells no change: it takes two".into());
+        }
+        let (spacing, window) = (spacing(self.evidence, at)?, self.window(condition));
+        let (apart, window_is) = (duration(spacing), duration(window));
+        (spacing > window / 2.0)
+            .then(|| format!("history has a sample every {apart}, too few for {window_is}"))
     }
 
     /// The measure over all history that ends where the alert's own time begins.
@@ -249,38 +267,75 @@ pub struct Fired {
     pub to: Option<Time>,
 }
 
-/// When an alert would have fired between two moments, evaluated every `every` seconds.
+/// What an alert would have done over all of the history.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Backtest {
+    /// When it fired.
+    pub fired: Vec<Fired>,
+    /// Seconds in which nobody can tell, with a reason.
+    pub unknown: Option<(f64, String)>,
+}
+
+/// When an alert would have fired, evaluated every `every` seconds, or as often as there are samples.
 pub fn backtest(
     alert: &Alert,
     rules: &Rules,
     policy: &Policy,
     evidence: &Evidence,
     every: f64,
-) -> Vec<Fired> {
+) -> Backtest {
     let asked = Asked { alert, rules, policy, evidence };
     let lasting = seconds(&alert.lasting).unwrap_or(0.0);
-    let span = evidence.span;
-    let steps = (span.seconds() / every.max(1.0)) as usize;
     let mut held: BTreeMap<Labels, Time> = BTreeMap::new();
-    let mut fired: Vec<Fired> = Vec::new();
-    for step in 0..=steps {
-        let at = span.from + step as f64 * every.max(1.0);
+    let mut out = Backtest::default();
+    let mut at = evidence.span.from;
+    while at <= evidence.span.to {
+        let step = every.max(1.0).max(spacing(evidence, at).unwrap_or_default());
         for (of, moment) in asked.at(at) {
-            let open = |it: &&mut Fired| it.of == of && it.to.is_none();
+            if let Holds::Unknown(why) = &moment.holds {
+                out.unknown.get_or_insert((0.0, why.clone())).0 += step;
+            }
             if moment.holds != Holds::Yes {
                 held.remove(&of);
-                if let Some(firing) = fired.iter_mut().find(open) {
-                    firing.to = Some(at);
-                }
+                out.end(&of, at);
                 continue;
             }
             let since = *held.entry(of.clone()).or_insert(at);
-            if at - since >= lasting && !fired.iter_mut().any(|it| open(&it)) {
-                fired.push(Fired { of, from: at, to: None });
+            if at - since >= lasting {
+                out.begin(of, at);
             }
         }
+        at += step;
     }
-    fired
+    out
+}
+
+impl Backtest {
+    fn open(&mut self, of: &Labels) -> Option<&mut Fired> {
+        self.fired.iter_mut().find(|it| it.of == *of && it.to.is_none())
+    }
+
+    fn begin(&mut self, of: Labels, at: Time) {
+        if self.open(&of).is_none() {
+            self.fired.push(Fired { of, from: at, to: None });
+        }
+    }
+
+    fn end(&mut self, of: &Labels, at: Time) {
+        if let Some(firing) = self.open(of) {
+            firing.to = Some(at);
+        }
+    }
+}
+
+/// Seconds between the last two pages up to a moment.
+fn spacing(evidence: &Evidence, at: Time) -> Option<f64> {
+    let pages = evidence.series.pages();
+    let seen = &pages[..pages.partition_point(|page| *page <= at)];
+    match seen {
+        [.., before, last] => Some(last - before),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -356,7 +411,7 @@ mod tests {
         values.extend(vec![10.0; 10]);
         let (rules, policy) = rules();
         let alert = rules.alerts.iter().find(|it| it.id == "queue-overflow").unwrap();
-        let fired = backtest(alert, &rules, &policy, &waiting(&values), 15.0);
+        let fired = backtest(alert, &rules, &policy, &waiting(&values), 15.0).fired;
         let wanted = Fired { of: Vec::new(), from: 300.0 + 120.0, to: Some(600.0) };
         assert_eq!(fired, [wanted]);
     }
@@ -387,11 +442,37 @@ mod tests {
         let (rules, policy) = rules();
         let alert = rules.alerts.iter().find(|it| it.id == "error-rate-spike").unwrap();
         for share in [0.02, 0.05, 0.5, 1.0] {
-            let fired = backtest(alert, &rules, &policy, &failing(share, 160), EVERY);
+            let fired = backtest(alert, &rules, &policy, &failing(share, 160), EVERY).fired;
             let late = fired[0].from - 40.0 * 15.0;
             let formula = 0.01 * 300.0 / share + 300.0;
             assert!((late - formula).abs() <= EVERY, "{share}: {late} and not {formula}");
         }
-        assert!(backtest(alert, &rules, &policy, &failing(0.005, 160), EVERY).is_empty());
+        let quiet = backtest(alert, &rules, &policy, &failing(0.005, 160), EVERY);
+        assert_eq!(quiet, Backtest::default());
+    }
+
+    /// A page every ten minutes: no window of five holds two of them.
+    #[test]
+    fn history_too_coarse_for_a_window_is_not_fine() {
+        let mut evidence = failing(1.0, 160);
+        let mut series = SeriesSet::default();
+        for old in evidence.series.iter() {
+            for point in old.points.iter().step_by(40) {
+                let name = format!("{:?}", old.labels);
+                series.record(&name, point.at, point.value, || {
+                    (old.name.clone(), old.labels.clone())
+                });
+            }
+        }
+        (0..4).for_each(|page| series.begin_page(f64::from(page) * 600.0));
+        evidence.series = series;
+        let State::Unknown(why) = state(&evidence, "error-rate-spike") else {
+            panic!("it was decided without two samples in its window")
+        };
+        assert_eq!(why, "history has a sample every 10m, too few for 5m");
+        let (rules, policy) = rules();
+        let alert = rules.alerts.iter().find(|it| it.id == "error-rate-spike").unwrap();
+        let told = backtest(alert, &rules, &policy, &evidence, EVERY);
+        assert!(told.fired.is_empty() && told.unknown.is_some(), "{told:?}");
     }
 }

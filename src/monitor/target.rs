@@ -64,10 +64,12 @@ impl Target {
         let hint = || print.version_hint.and_then(|hint| Version::parse(hint.first));
         let version = recorded.and_then(Version::parse).or_else(hint);
         let version = version.ok_or("the version of vLLM is not known")?;
+        let hinted = print.version_hint.filter(|_| recorded.and_then(Version::parse).is_none());
+        let called = hinted.map_or(version.to_string(), |hint| hint.to_string());
         let exported = set.names().map(Into::into).collect();
         Ok(Self {
             dialect: dialect(version, Some(exported), selector),
-            name: format!("vLLM {version} at {}", evidence.target.name),
+            name: format!("vLLM {called} at {}", evidence.target.name),
             prefix: if print.front_end == FrontEnd::Ray { "ray_vllm_" } else { "vllm:" },
             seen: seen(set),
         })
