@@ -85,7 +85,11 @@ fn attribute(attributes: &Value, name: &str) -> Option<Value> {
 
 fn typed((kind, value): (&String, &Value)) -> Option<Value> {
     match kind.as_str() {
-        "int_value" | "intValue" => Some(json!(number(value)?)),
+        // Protobuf writes 64-bit integers as text.
+        "int_value" | "intValue" => {
+            let whole = value.as_i64().or_else(|| value.as_str()?.parse().ok());
+            Some(json!(whole?))
+        }
         _ if value.as_str().is_some_and(|text| text.starts_with('"')) => {
             Some(unpacked(value.clone()))
         }
