@@ -105,12 +105,15 @@ fn alarms_without_the_dimensions_of_their_metric_never_fire() {
     assert_eq!(ran.stdout.matches("warning:").count(), 3, "{}", ran.stdout);
 }
 
-/// What is rendered passes its own lint, but for thresholds that are said to lie between buckets.
+/// Rules, dashboards and alarms as they are rendered pass the lint.
 #[test]
 fn what_is_rendered_has_no_mistake() {
     for version in ["0.6.6", "0.8.5", "0.23.0", "0.33.0"] {
         let target = ["--vllm-version", version];
         let ran = lint("rules.yaml", &rendered(&target), &target);
+        assert_eq!(ran.code, 0, "{version}: {}", ran.said());
+        let board = run(["dashboard", "render", "--to", "grafana", "--vllm-version", version]);
+        let ran = lint("board.json", &board.stdout, &target);
         assert_eq!(ran.code, 0, "{version}: {}", ran.said());
     }
     let alarms = run(["alerts", "render", "--to", "cloudwatch"]);
