@@ -11,7 +11,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use alerts::{LintArgs, RenderArgs, RuleTargetArgs, RulesFor};
 pub use dashboards::{
     CollectorArgs, CollectorCommand, CollectorKind, DashboardArgs, DashboardBackend,
-    DashboardCommand, EmfArgs, TargetArgs,
+    DashboardCommand, EmfArgs,
 };
 pub use values::{At, FailOn, Format, PlainFormat, SchemaOf, Source, parse_duration, parse_size};
 use values::{parse_at, parse_chars, parse_share};

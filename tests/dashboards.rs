@@ -99,7 +99,7 @@ const GUIDE_A: [GuideRow; 4] = [
         "5m",
         &[
             ("Time to first token", "timeseries", 3, "high-ttft"),
-            ("Queue wait", "timeseries", 3, "queue-wait-creep"),
+            ("Queue wait", "timeseries", 4, "queue-wait-creep"),
             ("Generation", "timeseries", 3, ""),
             ("End to end", "timeseries", 3, ""),
         ],
@@ -173,8 +173,8 @@ fn bounds_and_targets_of_the_first_guide_are_drawn() {
 #[test]
 fn every_point_of_the_second_guide_is_in_grafana() {
     let asked = expressions(&grafana("0.23.0"));
-    let of = |metric: &str| asked.iter().filter(move |it| it.contains(metric));
-    let has = |metric: &str, part: &str| of(metric).any(|it| it.contains(part));
+    let has =
+        |metric: &str, part: &str| asked.iter().any(|it| it.contains(metric) && it.contains(part));
     for (metric, part) in [
         ("http_requests_total", "increase"),
         ("http_requests_total", "status=~\"[5].*\""),
@@ -363,12 +363,15 @@ fn what_cloudwatch_cannot_have_says_who_has_it() {
 }
 
 #[test]
-fn alarms_are_tied_in_by_name_where_the_account_is_known() {
-    let with = cloudwatch("--account 123456789012");
-    assert_valid(&schema("cloudwatch-dashboard.json"), &with);
-    let arns = with["widgets"][0]["properties"]["alarms"].to_string();
-    assert!(arns.contains("arn:aws:cloudwatch:eu-west-1:123456789012:alarm:queue-overflow"));
-    assert!(!cloudwatch("").to_string().contains("arn:aws"));
+fn alarms_are_tied_in_by_name() {
+    let text = cloudwatch("").to_string();
+    for alert in ["queue-overflow", "gpu-memory-pressure", "high-ttft", "preemption-rate-high"] {
+        assert!(text.contains(&format!("\"alert {alert}\"")), "{alert}");
+    }
+    let fixed = "dashboard render --to cloudwatch --vllm-version 0.23.0 --region eu-west-1";
+    let ran = run(format!("{fixed} --account 123456789012").split(' '));
+    ran.assert_code(3);
+    ran.assert_says("--cloudwatch");
 }
 
 #[test]
@@ -376,7 +379,7 @@ fn flags_that_would_do_nothing_and_lacks_are_told() {
     let base = "dashboard render --vllm-version 0.23.0 --to";
     let ran = run(format!("{base} grafana --region eu-west-1").split(' '));
     ran.assert_code(2);
-    ran.assert_says("has no use for it");
+    ran.assert_says("needs --to cloudwatch");
     let ran = run(format!("{base} cloudwatch").split(' '));
     ran.assert_code(2);
     ran.assert_says("--region");

@@ -7,7 +7,7 @@ use diagnose::{
     cli,
     commands::coverage::{self, Carrier, Row, Section},
     evidence::EventKind,
-    monitor::load::Rules,
+    monitor::{emf, load::Rules},
     report,
     runbook::{Cause, Library, expr},
     signals::{self, families},
@@ -129,6 +129,8 @@ fn exists(library: &Library, schema: &serde_json::Value, carrier: Carrier, name:
         Carrier::Measure => rules().measures.contains_key(name),
         Carrier::Alert => rules().alerts.iter().any(|alert| alert.id == name),
         Carrier::Slo => is_slo(&rules(), name),
+        Carrier::Panel => is_panel(name),
+        Carrier::Emf => emf::CATALOGUE.iter().any(|metric| metric.name == name),
         Carrier::Command => is_command(name),
     }
 }
@@ -161,6 +163,11 @@ fn is_runbook(library: &Library, name: &str) -> bool {
             library.runbooks.get(id).is_some_and(|runbook| runbook.steps.contains_key(step))
         }
     }
+}
+
+fn is_panel(id: &str) -> bool {
+    let rows = Rules::embedded().unwrap().rows;
+    rows.iter().any(|row| row.id == id || row.panels.iter().any(|panel| panel.id == id))
 }
 
 fn is_command(line: &str) -> bool {
@@ -240,6 +247,8 @@ fn a_name_that_does_not_exist_is_seen() {
         (Carrier::Alert, "queue-overflow", "queue-underflow"),
         (Carrier::Slo, "availability/fast", "availability/slowest"),
         (Carrier::Slo, "availability/availability-budget", "uptime"),
+        (Carrier::Panel, "queued-requests", "queued"),
+        (Carrier::Emf, "TTFTMs", "TTFT"),
         (Carrier::Command, "runbook test", "runbook run"),
         (Carrier::Command, "sweep --probe", "sweep --prompt"),
     ] {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::ConfigArgs;
+use super::{ConfigArgs, RuleTargetArgs};
 
 /// Commands about dashboards.
 #[derive(Debug, Clone, Subcommand)]
@@ -22,51 +22,22 @@ pub enum CollectorCommand {
     Emf(EmfArgs),
 }
 
-/// Whose metrics are meant.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Target")]
-pub struct TargetArgs {
-    /// Base URL of the vLLM server that is looked at [default: found on this host]
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
-    /// Prometheus that has the server's series
-    #[arg(long, value_name = "URL", conflicts_with = "url")]
-    pub prometheus: Option<String>,
-    /// Labels that the server's series have there, e.g. 'job="vllm"'
-    #[arg(long, value_name = "LABELS", requires = "prometheus")]
-    pub selector: Option<String>,
-    /// Recorded evidence: a bundle, or saved /metrics pages (repeat the flag for several)
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["url", "prometheus"])]
-    pub replay: Vec<PathBuf>,
-    /// A release of vLLM, where there is no server to look at, e.g. 0.23.0
-    #[arg(long, value_name = "VERSION", conflicts_with_all = ["url", "prometheus", "replay"])]
-    pub vllm_version: Option<String>,
-    /// Folder of your own runbooks, policy and monitoring; later ones win
-    #[arg(long, value_name = "DIR")]
-    pub runbooks: Vec<PathBuf>,
-    /// Settings.
-    #[command(flatten)]
-    pub config: ConfigArgs,
-}
-
 /// Flags of `dashboard render`.
 #[derive(Debug, Clone, Args)]
 pub struct DashboardArgs {
     /// What it is for
     #[arg(long, value_name = "BACKEND")]
     pub to: DashboardBackend,
-    /// AWS region of the metrics, for CloudWatch [default: that of the settings file]
-    #[arg(long, value_name = "REGION")]
-    pub region: Option<String>,
-    /// AWS account of the alarms, for CloudWatch: their states stand on top
+    /// AWS account of the alarms, for CloudWatch: the states of those that the evidence has
+    /// dimensions for stand on top
     #[arg(long, value_name = "ACCOUNT")]
     pub account: Option<String>,
     /// Write it to this file, all of it or nothing [default: stdout]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Target.
+    /// The server.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub target: RuleTargetArgs,
 }
 
 /// Flags of `collector render`.
@@ -84,9 +55,9 @@ pub struct CollectorArgs {
     /// Write it to this file, all of it or nothing [default: stdout]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Target.
+    /// The server.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub target: RuleTargetArgs,
 }
 
 /// Flags of `collector emf`.

@@ -113,7 +113,7 @@ fn read(path: &Path) -> anyhow::Result<Arc<SourceFile>> {
     Ok(Arc::new(SourceFile::new(path.display().to_string(), text, 0)))
 }
 
-fn settings(args: &RuleTargetArgs, env: &Environment) -> anyhow::Result<Settings> {
+pub(super) fn settings(args: &RuleTargetArgs, env: &Environment) -> anyhow::Result<Settings> {
     let run = RunArgs {
         replay: ReplayArgs { window: args.replay.window.or(Some(LOOK)), ..args.replay.clone() },
         live: args.live.clone(),
@@ -130,7 +130,10 @@ fn settings(args: &RuleTargetArgs, env: &Environment) -> anyhow::Result<Settings
 }
 
 /// The server, or why nothing is known of it.
-fn target(args: &RuleTargetArgs, settings: &Settings) -> anyhow::Result<Result<Target, String>> {
+pub(super) fn target(
+    args: &RuleTargetArgs,
+    settings: &Settings,
+) -> anyhow::Result<Result<Target, String>> {
     let own = settings.history.prometheus.as_ref().and_then(|it| it.selector.clone());
     let selector = args.history.selector.clone().or(own).unwrap_or_default();
     let labels = matchers(&selector).map_err(|why| Failure {
@@ -151,11 +154,11 @@ fn target(args: &RuleTargetArgs, settings: &Settings) -> anyhow::Result<Result<T
     Ok(Ok(Target::of_version(parsed, &labels)))
 }
 
-fn look(settings: &Settings) -> anyhow::Result<Evidence> {
+pub(super) fn look(settings: &Settings) -> anyhow::Result<Evidence> {
     Ok(sources::read(&gather(settings)?.bundle))
 }
 
-fn unknown(why: String) -> Failure {
+pub(super) fn unknown(why: String) -> Failure {
     Failure {
         tried: "write rules for this server".into(),
         happened: why,

@@ -27,10 +27,12 @@ use crate::{
 
 /// Writes the configuration of a collector.
 pub fn render(args: &CollectorArgs, env: &Environment) -> anyhow::Result<Exit> {
+    args.output.as_deref().map_or(Ok(()), write::check_destination)?;
     let (rules, _) = watched(&args.target, env)?;
-    let target = target::find(&args.target, env)?;
+    let (target, evidence) = target::find(&args.target, env)?;
     let (servers, gpus) = (args.servers.clone(), args.gpu.clone());
-    let wanted = collector::wanted(&rules, &target.names, target.page.as_ref());
+    let page = evidence.as_ref().map(|evidence| &evidence.series);
+    let wanted = collector::wanted(&rules, &target, page);
     let wanted = Wanted { targets: servers, gpu_targets: gpus, ..wanted };
     let text = match args.to {
         CollectorKind::Prometheus => collector::prometheus(&wanted),

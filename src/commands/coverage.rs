@@ -104,6 +104,10 @@ pub enum Carrier {
     Alert,
     /// An objective, or `objective/rule` or `objective/tier`.
     Slo,
+    /// A panel of the dashboard, or a row of panels.
+    Panel,
+    /// A metric that gateway records become in CloudWatch.
+    Emf,
     /// A command as typed after `diagnose`, with a flag where the flag does it.
     Command,
 }

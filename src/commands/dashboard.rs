@@ -2,45 +2,84 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::{Failure, target, write};
 use crate::{
-    cli::{DashboardArgs, DashboardBackend, TargetArgs},
+    cli::{DashboardArgs, DashboardBackend, HistoryArgs, RuleTargetArgs},
     config::{self, AwsSettings, Environment},
     exit::Exit,
-    monitor::{cloudwatch_dashboard, grafana, load::Rules, names::CloudNames},
+    monitor::{cloudwatch, cloudwatch_dashboard, grafana, load::Rules, names::CloudNames},
     runbook::Library,
 };
 
 /// Writes the dashboard.
 pub fn render(args: &DashboardArgs, env: &Environment) -> anyhow::Result<Exit> {
-    let (rules, library) = watched(&args.target, env)?;
-    let (aws, _) = config::gateway(&args.target.config, env)?;
-    let policy = &library.policy;
+    args.output.as_deref().map_or(Ok(()), write::check_destination)?;
     let dashboard = match args.to {
-        DashboardBackend::Grafana => {
-            only_for_cloudwatch(args)?;
-            let target = target::find(&args.target, env)?;
-            grafana::render(grafana::Case { rules: &rules, policy, target: &target.names })
-        }
-        DashboardBackend::Cloudwatch => {
-            let region = args.region.as_deref().or(aws.region.as_deref()).ok_or_else(no_region)?;
-            let target = target::find(&args.target, env)?;
-            cloudwatch_dashboard::render(cloudwatch_dashboard::Case {
-                rules: &rules,
-                policy,
-                target: &target.names,
-                names: &names(&aws),
-                region,
-                account: args.account.as_deref(),
-            })
-        }
+        DashboardBackend::Grafana => for_grafana(args, env)?,
+        DashboardBackend::Cloudwatch => for_cloudwatch(args, env)?,
     };
     put(args.output.as_deref(), &serde_json::to_string_pretty(&dashboard)?)?;
     Ok(Exit::Clean)
 }
 
+fn for_grafana(args: &DashboardArgs, env: &Environment) -> anyhow::Result<Value> {
+    let named =
+        [(args.account.is_some(), "--account"), (args.target.history.region.is_some(), "--region")];
+    if let Some((_, flag)) = named.iter().find(|(given, _)| *given) {
+        anyhow::bail!("{flag} needs --to cloudwatch");
+    }
+    let (rules, library) = watched(&args.target, env)?;
+    let (target, _) = target::find(&args.target, env)?;
+    let case = grafana::Case { rules: &rules, policy: &library.policy, target: &target };
+    Ok(grafana::render(case))
+}
+
+fn for_cloudwatch(args: &DashboardArgs, env: &Environment) -> anyhow::Result<Value> {
+    let (rules, library) = watched(&args.target, env)?;
+    let (aws, _) = config::gateway(&args.target.config, env)?;
+    let region = args.target.history.region.as_ref().or(aws.region.as_ref());
+    let region = region.ok_or_else(no_region)?;
+    let (target, evidence) = target::find(&asked(&args.target), env)?;
+    let names = names(&aws);
+    let alarms = match &args.account {
+        None => Vec::new(),
+        Some(account) => {
+            let options = cloudwatch::Options {
+                namespace: aws.namespace.clone(),
+                ..cloudwatch::Options::default()
+            };
+            let known = cloudwatch::render(&rules, &library.policy, evidence.as_ref(), &options);
+            cloudwatch_dashboard::arns(&known.alarms, region, account)
+        }
+    };
+    if args.account.is_some() && alarms.is_empty() {
+        return Err(no_alarms().into());
+    }
+    Ok(cloudwatch_dashboard::render(cloudwatch_dashboard::Case {
+        rules: &rules,
+        policy: &library.policy,
+        target: &target.dialect,
+        names: &names,
+        region,
+        alarms: &alarms,
+    }))
+}
+
+/// The region of the widgets asks nothing of AWS by itself.
+fn asked(args: &RuleTargetArgs) -> RuleTargetArgs {
+    let history = &args.history;
+    let region =
+        history.region.clone().filter(|_| history.cloudwatch || history.sagemaker.is_some());
+    RuleTargetArgs { history: HistoryArgs { region, ..history.clone() }, ..args.clone() }
+}
+
 /// What is watched, and its thresholds.
-pub(super) fn watched(args: &TargetArgs, env: &Environment) -> anyhow::Result<(Rules, Library)> {
+pub(super) fn watched(
+    args: &RuleTargetArgs,
+    env: &Environment,
+) -> anyhow::Result<(Rules, Library)> {
     let dirs = config::directories(&args.runbooks, &args.config, env)?;
     Ok((Rules::load(&dirs)?, Library::load(&dirs)?))
 }
@@ -58,25 +97,8 @@ pub(super) fn names(aws: &AwsSettings) -> CloudNames {
 /// Writes a result to its file, or to stdout.
 pub(super) fn put(output: Option<&Path>, text: &str) -> anyhow::Result<()> {
     match output {
-        Some(path) => {
-            write::check_destination(path)?;
-            write::file(path, text)
-        }
+        Some(path) => write::file(path, text),
         None => write::print(text),
-    }
-}
-
-/// A flag that would do nothing is refused.
-fn only_for_cloudwatch(args: &DashboardArgs) -> Result<(), Failure> {
-    let flags = [(args.region.is_some(), "--region"), (args.account.is_some(), "--account")];
-    match flags.iter().find(|(given, _)| *given) {
-        None => Ok(()),
-        Some((_, flag)) => Err(Failure {
-            tried: format!("use {flag}"),
-            happened: "a dashboard of Grafana has no use for it".into(),
-            next: "--to cloudwatch".into(),
-            exit: Exit::Failed,
-        }),
     }
 }
 
@@ -86,5 +108,15 @@ fn no_region() -> Failure {
         happened: "each of its widgets needs the region of its metrics".into(),
         next: "--region REGION, or `region` in the settings file's [aws]".into(),
         exit: Exit::Failed,
+    }
+}
+
+/// The names of alarms hold the dimensions that they watch.
+fn no_alarms() -> Failure {
+    Failure {
+        tried: "put the alarms of --account on the dashboard".into(),
+        happened: "their names hold dimensions, of which none was seen".into(),
+        next: "--cloudwatch, or --replay of a recording that has CloudWatch".into(),
+        exit: Exit::Inconclusive,
     }
 }

@@ -17,7 +17,12 @@ use crate::{
     config::FileConfig,
     eval::{published::Published, render},
     exit::{self, Exit},
-    monitor::{load::Rules, tables},
+    monitor::{
+        dashboard::{Panel, Row},
+        emf,
+        load::Rules,
+        tables,
+    },
     report,
     runbook::{Cause, Check, Library, Runbook},
     sources::aws::permissions::{ASKED, Ask},
@@ -100,6 +105,8 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         (MONITORING, "alerts", tables::alerts(&rules, &Library::embedded()?.policy)),
         (MONITORING, "objectives", tables::objectives(&rules)),
         (MONITORING, "tiers", tables::tiers(&rules)),
+        (DASHBOARDS, "panels", panels_table(&rules)),
+        (DASHBOARDS, "gateway metrics", gateway_table()),
     ];
     for (page, part, text) in parts {
         let page = PathBuf::from(page);
@@ -139,6 +146,8 @@ fn policy() -> anyhow::Result<String> {
 }
 /// The page about alerts and objectives.
 const MONITORING: &str = "docs/monitoring.md";
+/// The page that holds the panels.
+const DASHBOARDS: &str = "docs/dashboards.md";
 
 /// The score that was published last.
 fn published(root: &Path) -> anyhow::Result<Published> {
@@ -162,6 +171,27 @@ fn fill(page: &str, part: &str, text: &str) -> anyhow::Result<String> {
         bail!("the page has no line `{end}`");
     };
     Ok(format!("{before}{begin}{text}{end}{after}"))
+}
+
+/// All panels by row, in Markdown.
+fn panels_table(rules: &Rules) -> String {
+    let rows = rules.rows.iter().flat_map(|row| row.panels.iter().map(move |panel| (row, panel)));
+    let line = |(row, panel): (&Row, &Panel)| {
+        let shown: Vec<String> = panel.measures.iter().map(|id| format!("`{id}`")).collect();
+        let alert = panel.alert.as_ref().map(|id| format!("`{id}`")).unwrap_or_default();
+        let (row, period, title) = (&row.title, &row.period, &panel.title);
+        format!("| {row}, {period} | {title} | {} | {alert} |\n", shown.join(", "))
+    };
+    let lines: String = rows.map(line).collect();
+    format!("| row, period | panel | measures | alert |\n|---|---|---|---|\n{lines}")
+}
+
+/// The metrics that gateway records become, in Markdown.
+fn gateway_table() -> String {
+    let line =
+        |it: &emf::Metric| format!("| `{}` | {} | {} |\n", it.name, it.unit, it.by.join(", "));
+    let lines: String = emf::CATALOGUE.iter().map(line).collect();
+    format!("| metric | unit | dimensions |\n|---|---|---|\n{lines}")
 }
 
 /// All causes by family, in Markdown.

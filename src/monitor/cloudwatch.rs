@@ -11,6 +11,7 @@ use super::{
     Alert, CloudQuery, Condition, Measure, MissingMeans, Slo, SloRule, Threshold,
     burn::{Objective, Tier},
     load::Rules,
+    names::NAMESPACE,
     objective, seconds,
     state::Policy,
 };
@@ -18,9 +19,6 @@ use crate::{
     evidence::{Evidence, series::Labels},
     report::json::escape_hazards,
 };
-
-/// Namespace of the gateway's metrics, unless another is set.
-pub const NAMESPACE: &str = "MangaAssist/Inference";
 
 /// Length of a period of a rule that an objective has beside its tiers, seconds.
 const PERIOD: f64 = 300.0;

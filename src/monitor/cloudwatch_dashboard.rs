@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::{
     Across, CloudQuery, Measure, Per, Query,
+    cloudwatch::Alarm,
     dashboard::{COLUMNS, Line, Panel, PanelKind, Place, Row, Side},
     load::Rules,
-    names::{CloudNames, DIMENSIONS},
+    names::CloudNames,
     promql::{Dialect, Unavailable},
     state::Policy,
 };
@@ -35,16 +36,23 @@ pub struct Case<'a> {
     pub names: &'a CloudNames,
     /// Region of the metrics.
     pub region: &'a str,
-    /// Account of the alarms, which stand on the dashboard where it is known.
-    pub account: Option<&'a str>,
+    /// ARNs of the alarms whose states stand on top.
+    pub alarms: &'a [String],
 }
 
 /// The body of the dashboard.
 pub fn render(case: Case<'_>) -> Value {
     let mut widgets: Vec<Value> = Vec::new();
     let mut y = 0;
-    if let Some(account) = case.account {
-        widgets.push(alarms(case, account));
+    if !case.alarms.is_empty() {
+        let place = Place { x: 0, line: 0, width: COLUMNS };
+        widgets.push(at(
+            "alarm",
+            place,
+            0,
+            3,
+            &json!({ "title": "Alarms", "alarms": case.alarms }),
+        ));
         y += 3;
     }
     for row in &case.rules.rows {
@@ -89,15 +97,10 @@ fn text(markdown: &str, place: Place, top: u64, height: u64) -> Value {
     at("text", place, top, height, &json!({ "markdown": markdown }))
 }
 
-/// The states of the alarms that panels are tied to, each by its name.
-fn alarms(case: Case<'_>, account: &str) -> Value {
-    let panels = case.rules.rows.iter().flat_map(|row| &row.panels);
-    let name = |id: &String| format!("arn:aws:cloudwatch:{}:{account}:alarm:{id}", case.region);
-    let mut arns: Vec<String> = panels.filter_map(|panel| panel.alert.as_ref()).map(name).collect();
-    arns.sort();
-    arns.dedup();
-    let place = Place { x: 0, line: 0, width: COLUMNS };
-    at("alarm", place, 0, 3, &json!({ "title": "Alarms", "alarms": arns }))
+/// ARNs of the alarms that watch dimensions which exist, and not a stand-in for them.
+pub fn arns(alarms: &[Alarm], region: &str, account: &str) -> Vec<String> {
+    let names = alarms.iter().map(|alarm| &alarm.alarm_name).filter(|name| !name.contains('<'));
+    names.map(|name| format!("arn:aws:cloudwatch:{region}:{account}:alarm:{name}")).collect()
 }
 
 fn widget(case: Case<'_>, row: &Row, panel: &Panel, place: Place, top: u64) -> Value {
@@ -167,8 +170,8 @@ fn annotation(line: &Line, measure: &Measure) -> Value {
     drawn
 }
 
-/// Factor from what CloudWatch shows to the measure's base unit. Shares are shown as per cent,
-/// all else in the metric's own unit.
+/// Factor from what CloudWatch shows to the measure's unit: shares are shown as per cent, all else in
+/// the metric's own unit.
 fn shown_scale(measure: &Measure) -> f64 {
     match measure.unit {
         Unit::Ratio => 0.01,
@@ -212,29 +215,32 @@ fn of_gateway(
     period: f64,
 ) -> (String, String) {
     let names = case.names;
-    let usual: Vec<&str> = match query.by.is_empty() {
-        true => DIMENSIONS.to_vec(),
-        false => query.by.iter().map(String::as_str).collect(),
-    };
-    let dimensions: Vec<&str> = usual.iter().map(|name| names.dimension(name)).collect();
+    let dimensions: Vec<&str> =
+        query.dimensions().into_iter().map(|name| names.dimension(name)).collect();
     let namespace = query.namespace.as_deref().unwrap_or(&names.namespace);
-    let found =
-        search(namespace, &dimensions, names.metric(&query.metric), &query.statistic, period);
+    let found = |metric: &str| {
+        search(namespace, &dimensions, names.metric(metric), &query.statistic, period)
+    };
     let counts = matches!(query.statistic.as_str(), "Sum" | "SampleCount");
-    let expression = match measure.unit {
-        Unit::RequestsPerSecond | Unit::TokensPerSecond if counts => format!("{found} / {period}"),
-        unit => per_cent(unit, query.scale(), found),
+    let expression = match (measure.unit, &query.over) {
+        (Unit::RequestsPerSecond | Unit::TokensPerSecond, _) if counts => {
+            format!("{} / {period}", found(&query.metric))
+        }
+        (unit, None) => per_cent(unit, query.scale(), found(&query.metric)),
+        (unit, Some(over)) => {
+            let ratio = format!("SUM({}) / SUM({})", found(&query.metric), found(over));
+            return (per_cent(unit, 1.0, ratio), measure.title.clone());
+        }
     };
     let told: Vec<String> =
         dimensions.iter().map(|name| format!("${{PROP('Dim.{name}')}}")).collect();
     (expression, format!("{} {}", measure.title, told.join(" ")))
 }
 
-/// Shares are shown as per cent.
+/// Shares are shown as per cent; `scale` leads from the metric to the share.
 fn per_cent(unit: Unit, scale: f64, expression: String) -> String {
-    let factor = scale * 100.0;
     match unit {
-        Unit::Ratio if (factor - 1.0).abs() > 1e-9 => format!("{} * ({expression})", round(factor)),
+        Unit::Ratio if scale != 0.01 => format!("{} * ({expression})", round(scale * 100.0)),
         _ => expression,
     }
 }
@@ -298,5 +304,45 @@ impl Agent<'_> {
         let name = self.case.target.name(family)?;
         let namespace = &self.case.names.namespace;
         Ok(search(namespace, &AGENT_DIMENSIONS, &name, statistic, self.period))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        evidence::{
+            Cloud, Evidence,
+            cloud::CloudSeries,
+        },
+        monitor::cloudwatch,
+        runbook::Library,
+    };
+
+    #[test]
+    fn only_alarms_of_dimensions_that_were_seen_have_an_arn() {
+        let (rules, policy) =
+            (Rules::embedded().unwrap(), Library::embedded().unwrap().policy);
+        let options = cloudwatch::Options::default();
+        let none = cloudwatch::render(&rules, &policy, None, &options);
+        assert_eq!(arns(&none.alarms, "eu-west-1", "1"), Vec::<String>::new());
+        let dimensions = vec![
+            ("AdapterId".to_owned(), "manga".to_owned()),
+            ("BackendVersion".to_owned(), "7".to_owned()),
+        ];
+        let series = CloudSeries {
+            namespace: "MangaAssist/Inference".into(),
+            name: "TTFTMs".into(),
+            dimensions,
+            statistic: "p95".into(),
+            period: 300.0,
+            points: Vec::new(),
+        };
+        let cloud = Some(Cloud { metrics: vec![series], ..Cloud::default() });
+        let evidence = Evidence { cloud, ..Evidence::default() };
+        let some = cloudwatch::render(&rules, &policy, Some(&evidence), &options);
+        let found = arns(&some.alarms, "eu-west-1", "123456789012");
+        let wanted = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:vllm-high-ttft-manga-7";
+        assert!(found.iter().any(|arn| arn == wanted), "{found:?}");
     }
 }

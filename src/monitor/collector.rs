@@ -6,11 +6,15 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Query, cloudwatch_dashboard::AGENT_DIMENSIONS, load::Rules, names::CloudNames, promql::Dialect,
+    Query,
+    cloudwatch_dashboard::AGENT_DIMENSIONS,
+    load::Rules,
+    names::CloudNames,
+    target::{Target, samples},
 };
 use crate::{
     evidence::SeriesSet,
-    signals::families::{self, Kind, Version},
+    signals::families::{self, Kind, Version, buckets},
     unit::counted,
 };
 
@@ -18,6 +22,8 @@ use crate::{
 const DCGM_PORT: u16 = 9400;
 /// Where the agent looks for its scrape configuration.
 const AGENT_SCRAPE_CONFIG: &str = "/etc/cwagentconfig/prometheus.yaml";
+/// Finite buckets of lengths, which end at the longest context: so many reach 100,000 tokens.
+const LENGTH_BUCKETS: usize = 16;
 /// Seconds between two scrapes for Prometheus; for CloudWatch it is a minute.
 const INTERVAL: &str = "15s";
 
@@ -48,23 +54,30 @@ pub enum Estimate {
 }
 
 /// What alerts, objectives and dashboards use. `page` is what the target exports, if it was read.
-pub fn wanted(rules: &Rules, names: &Dialect, page: Option<&SeriesSet>) -> Wanted {
-    let (mut metrics, mut lacking) = (BTreeMap::new(), Vec::new());
-    for id in families_used(rules) {
-        let Some(family) = families::family(id) else { continue };
-        match names.name(id) {
+pub fn wanted(rules: &Rules, target: &Target, page: Option<&SeriesSet>) -> Wanted {
+    let (mut names, mut kept, mut lacking) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for family in families_used(rules).into_iter().filter_map(families::family) {
+        match target.dialect.name(family.id) {
             Ok(name) => {
-                metrics.insert(name, family.kind);
+                names.insert(name, family.kind);
+                kept.push((family.id, family.kind));
             }
             Err(why) => lacking.push(why),
         }
     }
     let series = match page {
-        Some(page) => Estimate::Counted(counted_on(page, &metrics)),
-        None => Estimate::About(about(&metrics, names.version)),
+        Some(page) => Estimate::Counted(counted_on(page, &names)),
+        None => Estimate::About(about(&kept, target.dialect.version)),
     };
-    let (targets, gpu_targets) = (Vec::new(), Vec::new());
-    Wanted { metrics, lacking, gpu: exporter_metrics(rules), targets, gpu_targets, series }
+    let stored = |(name, kind): (String, Kind)| (name.replace("vllm:", target.prefix), kind);
+    Wanted {
+        metrics: names.into_iter().map(stored).collect(),
+        lacking,
+        gpu: exporter_metrics(rules),
+        targets: Vec::new(),
+        gpu_targets: Vec::new(),
+        series,
+    }
 }
 
 /// Ids of the families behind all measures that something shows or judges, sorted.
@@ -101,18 +114,9 @@ fn exporter_metrics(rules: &Rules) -> Vec<String> {
     names
 }
 
-/// Sample names of a metric.
-fn samples(name: &str, kind: Kind) -> Vec<String> {
-    match kind {
-        Kind::Histogram => ["bucket", "sum", "count"].map(|end| format!("{name}_{end}")).to_vec(),
-        Kind::Summary => [name.to_owned(), format!("{name}_sum"), format!("{name}_count")].to_vec(),
-        Kind::Gauge | Kind::Counter | Kind::Info => vec![name.to_owned()],
-    }
-}
-
 /// Series of a page that are kept, for each model on it.
 fn counted_on(page: &SeriesSet, metrics: &BTreeMap<String, Kind>) -> usize {
-    let kept: Vec<String> = metrics.iter().flat_map(|(name, kind)| samples(name, *kind)).collect();
+    let kept: Vec<String> = metrics.iter().flat_map(|(name, kind)| samples(*kind, name)).collect();
     let series = page.iter().filter(|series| kept.contains(&series.name));
     let mut models: Vec<&str> = Vec::new();
     let mut count = 0;
@@ -125,29 +129,16 @@ fn counted_on(page: &SeriesSet, metrics: &BTreeMap<String, Kind>) -> usize {
     count / models.len().max(1)
 }
 
-/// Series by kind, buckets counted, as far as the bounds of a release are known.
-fn about(metrics: &BTreeMap<String, Kind>, version: Version) -> usize {
-    let one = |(name, kind): (&String, &Kind)| match kind {
-        Kind::Histogram => buckets(name, version) + 3,
-        Kind::Summary => 3,
+/// Series by kind, buckets counted, as far as the bounds of the release are known.
+fn about(kept: &[(&str, Kind)], version: Version) -> usize {
+    let finite =
+        |family: &str| buckets::bounds(family, version).map_or(LENGTH_BUCKETS, <[f64]>::len);
+    let one = |(family, kind): &(&str, Kind)| match kind {
+        Kind::Histogram => finite(family) + 3,
+        Kind::Summary => 2,
         Kind::Gauge | Kind::Counter | Kind::Info => 1,
     };
-    metrics.iter().map(one).sum()
-}
-
-/// Finite bounds of a histogram's buckets. Those of lengths end at the model's longest context;
-/// 16 of them reach 100,000 tokens.
-fn buckets(name: &str, version: Version) -> usize {
-    let wide = Version::parse("0.8.4").is_some_and(|first| version.release() >= first);
-    match (name, wide) {
-        ("vllm:time_to_first_token_seconds", true) => 22,
-        ("vllm:time_to_first_token_seconds", false) => 16,
-        (name, true) if name.contains("_token") && name.ends_with("_seconds") => 19,
-        (name, false) if name.contains("time_per_output_token") => 13,
-        (name, true) if name.ends_with("_seconds") => 21,
-        (name, false) if name.ends_with("_seconds") => 15,
-        _ => 16,
-    }
+    kept.iter().map(one).sum()
 }
 
 /// Comments that stand above a configuration: what it makes, and what it leaves out.
@@ -164,6 +155,9 @@ pub fn notes(wanted: &Wanted) -> Vec<String> {
         let (all, servers) =
             (number * wanted.targets.len(), counted(wanted.targets.len(), "server"));
         notes.push(format!("That makes {all} series for {servers} with one model each."));
+    }
+    if wanted.targets.is_empty() {
+        notes.push("No server is named: give each as HOST:PORT.".into());
     }
     if wanted.gpu_targets.is_empty() {
         notes.push(format!(
@@ -203,7 +197,7 @@ pub fn otel(wanted: &Wanted) -> String {
 
 fn scrape_configs(wanted: &Wanted, indent: &str) -> String {
     let kept: Vec<String> =
-        wanted.metrics.iter().flat_map(|(name, kind)| samples(name, *kind)).collect();
+        wanted.metrics.iter().flat_map(|(name, kind)| samples(*kind, name)).collect();
     let mut jobs = job("vllm", &wanted.targets, &kept);
     if !wanted.gpu_targets.is_empty() {
         jobs.push_str(&job("dcgm-exporter", &wanted.gpu_targets, &wanted.gpu));
@@ -222,14 +216,18 @@ fn job(name: &str, targets: &[String], kept: &[String]) -> String {
     )
 }
 
-/// Whether the CloudWatch agent takes a metric: it drops histograms.
-fn agent_takes(kind: Kind) -> bool {
-    matches!(kind, Kind::Gauge | Kind::Counter)
+/// Metrics that the CloudWatch agent makes something of: it drops histograms, and series of the HTTP
+/// server have no model to tell them apart by.
+fn taken(wanted: &Wanted) -> Vec<&String> {
+    let simple = |kind: Kind| matches!(kind, Kind::Gauge | Kind::Counter);
+    let of_engine = |name: &str| !name.starts_with("http_");
+    let all = wanted.metrics.iter();
+    all.filter(|(name, kind)| simple(**kind) && of_engine(name)).map(|(name, _)| name).collect()
 }
 
 /// Custom metrics in CloudWatch that one server makes for one model: each set of dimensions is one.
 pub fn custom_metrics(wanted: &Wanted) -> usize {
-    wanted.metrics.values().filter(|kind| agent_takes(**kind)).count() * dimension_sets().len()
+    taken(wanted).len() * dimension_sets().len()
 }
 
 /// What the agent's configuration makes, for people: its own format has no comments.
@@ -250,8 +248,7 @@ fn dimension_sets() -> [Vec<&'static str>; 2] {
 /// The configuration of the CloudWatch agent: vLLM's gauges and counters into the gateway's
 /// namespace, and a socket that takes the gateway's own lines.
 pub fn cloudwatch_agent(wanted: &Wanted, names: &CloudNames) -> Value {
-    let taken = wanted.metrics.iter().filter(|(_, kind)| agent_takes(**kind));
-    let taken: Vec<&String> = taken.map(|(name, _)| name).collect();
+    let taken = taken(wanted);
     let selectors: Vec<String> = taken.iter().map(|name| format!("^{name}$")).collect();
     let units: BTreeMap<&String, &str> = taken.iter().map(|name| (*name, "Count")).collect();
     json!({ "logs": { "metrics_collected": {
@@ -277,13 +274,8 @@ pub fn cloudwatch_agent(wanted: &Wanted, names: &CloudNames) -> Value {
 mod tests {
     use super::*;
 
-    fn names(version: &str) -> Dialect {
-        Dialect {
-            version: Version::parse(version).unwrap(),
-            exported: None,
-            selector: String::new(),
-            by: Vec::new(),
-        }
+    fn names(version: &str) -> Target {
+        Target::of_version(Version::parse(version).unwrap(), &[])
     }
 
     #[test]
@@ -299,8 +291,7 @@ mod tests {
     #[test]
     fn only_gauges_and_counters_become_custom_metrics() {
         let found = wanted(&Rules::embedded().unwrap(), &names("0.23.0"), None);
-        let simple = found.metrics.values().filter(|kind| **kind != Kind::Histogram).count();
-        assert_eq!(custom_metrics(&found), 2 * simple);
+        assert_eq!(custom_metrics(&found), 2 * 9, "nine gauges and counters, two sets each");
         let agent = cloudwatch_agent(&found, &CloudNames::default()).to_string();
         assert!(agent.contains("^vllm:num_requests_waiting$") && !agent.contains("_seconds"));
     }

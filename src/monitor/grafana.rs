@@ -9,6 +9,7 @@ use super::{
     promql::{Dialect, Unavailable},
     read,
     state::Policy,
+    target::Target,
 };
 use crate::{signals::families, unit::Unit};
 
@@ -27,7 +28,7 @@ pub struct Case<'a> {
     /// Thresholds.
     pub policy: &'a Policy,
     /// The target's names; its selector narrows every series, beside the variables.
-    pub target: &'a Dialect,
+    pub target: &'a Target,
 }
 
 /// The dashboard.
@@ -51,8 +52,8 @@ pub fn render(case: Case<'_>) -> Value {
         "uid": "diagnose-inference",
         "title": "vLLM inference",
         "description": format!(
-            "Names of vLLM {}. Panels stand from the most urgent to the least.",
-            case.target.version
+            "Names of {}. Panels stand from the most urgent to the least.",
+            case.target.name
         ),
         "tags": ["vllm"],
         "timezone": "browser",
@@ -92,17 +93,21 @@ fn datasource() -> Value {
     json!({ "type": "prometheus", "uid": "${datasource}" })
 }
 
-fn variables(target: &Dialect) -> Value {
-    let series = target.name("running").unwrap_or_else(|_| "up".into());
+fn variables(target: &Target) -> Value {
+    let series = target.dialect.name("running").unwrap_or_else(|_| "up".into());
+    let series = series.replace("vllm:", target.prefix);
     let label = |name: &str, matchers: &str| {
         json!({
             "type": "query", "name": name, "datasource": datasource(), "multi": true,
             "includeAll": true, "allValue": ".*", "refresh": 2, "sort": 1,
             "current": { "selected": true, "text": ["All"], "value": ["$__all"] },
-            "query": format!("label_values({series}{{{matchers}}}, {name})"),
+            "query": match matchers {
+                "" => format!("label_values({series}, {name})"),
+                matchers => format!("label_values({series}{{{matchers}}}, {name})"),
+            },
         })
     };
-    let own = &target.selector;
+    let own = &target.dialect.selector;
     let with = |matchers: &str| join(own, matchers);
     json!([
         { "type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus" },
@@ -149,7 +154,7 @@ fn text(case: Case<'_>, panel: &Panel, id: usize, at: &Value, lacking: &[String]
 }
 
 fn target(
-    names: &Dialect,
+    names: &Target,
     measure: &Measure,
     row: &Row,
     panel: &Panel,
@@ -166,23 +171,28 @@ fn target(
     let letter = char::from(b'A' + u8::try_from(index).unwrap_or(0));
     Ok(json!({
         "refId": letter.to_string(), "datasource": datasource(), "editorMode": "code",
-        "expr": expression, "legendFormat": format!("{} {}", measure.title, labels.join(" ")),
+        "expr": expression.replace("vllm:", names.prefix), "legendFormat": format!("{} {}", measure.title, labels.join(" ")),
         "instant": now, "range": !now,
     }))
 }
 
 /// Series of the HTTP server and of the scrape itself do not carry the model.
-fn told_apart(names: &Dialect, measure: &Measure) -> Dialect {
+fn told_apart(target: &Target, measure: &Measure) -> Dialect {
     let by_scrape = "job=~\"$job\",instance=~\"$instance\"";
     let family = measure.metrics.as_ref().and_then(|query| families::family(read::family(query)));
     let of_engine = family.is_some_and(|it| it.names.iter().any(|n| n.name.starts_with("vllm:")));
-    let (matchers, by) = match (of_engine, measure.probe.is_empty()) {
-        (true, _) => (format!("{by_scrape},model_name=~\"$model_name\""), vec!["model_name"]),
-        (false, true) => (by_scrape.into(), vec!["job"]),
-        (false, false) => (by_scrape.into(), vec!["job", "instance"]),
-    };
-    let by = by.into_iter().map(Into::into).collect();
-    Dialect { selector: join(&names.selector, &matchers), by, ..names.clone() }
+    if of_engine {
+        let matchers = format!("{by_scrape},model_name=~\"$model_name\"");
+        let selector = join(&target.dialect.selector, &matchers);
+        return Dialect { selector, ..target.dialect.clone() };
+    }
+    let http = target.without_model();
+    let mut by = http.by.clone();
+    let labels: &[&str] = if measure.probe.is_empty() { &["job"] } else { &["job", "instance"] };
+    by.extend(
+        labels.iter().filter(|it| !http.by.iter().any(|by| by == *it)).map(|it| (*it).into()),
+    );
+    Dialect { selector: join(&http.selector, by_scrape), by, ..http }
 }
 
 fn description(
