@@ -311,18 +311,14 @@ impl Agent<'_> {
 mod tests {
     use super::*;
     use crate::{
-        evidence::{
-            Cloud, Evidence,
-            cloud::CloudSeries,
-        },
+        evidence::{Cloud, Evidence, cloud::CloudSeries},
         monitor::cloudwatch,
         runbook::Library,
     };
 
     #[test]
     fn only_alarms_of_dimensions_that_were_seen_have_an_arn() {
-        let (rules, policy) =
-            (Rules::embedded().unwrap(), Library::embedded().unwrap().policy);
+        let (rules, policy) = (Rules::embedded().unwrap(), Library::embedded().unwrap().policy);
         let options = cloudwatch::Options::default();
         let none = cloudwatch::render(&rules, &policy, None, &options);
         assert_eq!(arns(&none.alarms, "eu-west-1", "1"), Vec::<String>::new());

@@ -270,7 +270,10 @@ mod tests {
     use super::*;
     use crate::evidence::SeriesSet;
 
-    fn evidence(lines: &[(&str, &[(&str, &str)], &[f64])]) -> Evidence {
+    /// Name, labels, and a value a minute.
+    type Line<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [f64]);
+
+    fn evidence(lines: &[Line<'_>]) -> Evidence {
         let mut series = SeriesSet::default();
         for step in 0..lines[0].2.len() {
             let at = step as f64 * 60.0;

@@ -9,7 +9,7 @@ use promql_parser::{
 
 use super::promql::Dialect;
 use crate::{
-    evidence::{Evidence, SeriesSet},
+    evidence::{Evidence, SeriesSet, SourceState},
     signals::families::{self, FrontEnd, Version, buckets, fingerprint},
 };
 
@@ -25,6 +25,8 @@ pub struct Target {
     pub name: String,
     /// How names of vLLM begin where they are stored.
     pub prefix: &'static str,
+    /// Whether a page of it was read, which has every name: a store is asked for the known ones.
+    pub is_whole: bool,
     /// Finite upper bounds of the histograms seen, by name.
     seen: BTreeMap<String, Vec<f64>>,
 }
@@ -49,6 +51,7 @@ impl Target {
             dialect: dialect(version, None, selector),
             name: format!("vLLM {version}"),
             prefix: "vllm:",
+            is_whole: false,
             seen: BTreeMap::new(),
         }
     }
@@ -61,6 +64,11 @@ impl Target {
         if print.no_stats || set.names().next().is_none() {
             return Err("no metrics of vLLM were read".into());
         }
+        let store = evidence.source("prometheus");
+        let store = store.filter(|store| store.status != SourceState::NotConfigured);
+        if let Some(partly) = store.filter(|store| store.status != SourceState::Ok) {
+            return Err(format!("Prometheus did not tell everything: {}", partly.detail));
+        }
         let hint = || print.version_hint.and_then(|hint| Version::parse(hint.first));
         let version = recorded.and_then(Version::parse).or_else(hint);
         let version = version.ok_or("the version of vLLM is not known")?;
@@ -71,6 +79,8 @@ impl Target {
             dialect: dialect(version, Some(exported), selector),
             name: format!("vLLM {called} at {}", evidence.target.name),
             prefix: if print.front_end == FrontEnd::Ray { "ray_vllm_" } else { "vllm:" },
+            is_whole: store.is_none()
+                && evidence.source("metrics").is_some_and(|page| page.status.answered()),
             seen: seen(set),
         })
     }
@@ -181,6 +191,7 @@ pub fn samples(kind: families::Kind, name: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::SourceStatus;
 
     fn of(version: &str, selector: &str) -> Target {
         let version = Version::parse(version).unwrap();
@@ -215,5 +226,28 @@ mod tests {
         let (family, name) = family_of("vllm:time_to_first_token_seconds_bucket").unwrap();
         assert_eq!((family.id, name), ("ttft", "vllm:time_to_first_token_seconds"));
         assert!(family_of("vllm:time_to_first_token_seconds").is_none());
+    }
+
+    #[test]
+    fn a_store_that_answers_in_part_proves_no_name_missing() {
+        let mut series = SeriesSet::default();
+        series.begin_page(0.0);
+        series.record("a", 0.0, 1.0, || ("vllm:num_requests_running".into(), Vec::new()));
+        let told = |id: &str, status| {
+            let status =
+                SourceStatus { id: id.into(), status, detail: "too slow".into(), took_ms: None };
+            let target =
+                crate::evidence::Target { version: Some("0.23.0".into()), ..Default::default() };
+            let evidence = Evidence {
+                series: series.clone(),
+                sources: vec![status],
+                target,
+                ..Evidence::default()
+            };
+            Target::of_evidence(&evidence, &[]).map(|target| target.is_whole)
+        };
+        assert!(told("prometheus", SourceState::Partial).unwrap_err().contains("too slow"));
+        assert_eq!(told("prometheus", SourceState::Ok), Ok(false));
+        assert_eq!(told("metrics", SourceState::Ok), Ok(true));
     }
 }

@@ -56,6 +56,20 @@ fn a_release_that_has_the_names_has_no_mistake() {
     lint("rules.yaml", &good, &["--vllm-version", "0.23.0"]).assert_code(1);
 }
 
+/// Not all metrics of connectors are known here: only a whole page proves one missing.
+#[test]
+fn a_name_of_no_known_family_is_missing_only_where_a_page_lacks_it() {
+    let rules = "groups: [{name: mine, rules: [{alert: A, expr: 'vllm:nixl_some_total > 0'}]}]\n";
+    lint("rules.yaml", rules, &["--vllm-version", "0.23.0"]).assert_code(0);
+    lint("rules.yaml", rules, &[]).assert_code(0);
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/exposition/vllm-0.23.0.prom");
+    let ran = lint("rules.yaml", rules, &["--replay", page]);
+    ran.assert_code(1);
+    ran.assert_says("vllm:nixl_some_total has no series there");
+    let there = rules.replace("nixl_some_total", "estimated_flops_per_gpu_total");
+    lint("rules.yaml", &there, &["--replay", page]).assert_code(0);
+}
+
 /// A server that does not answer says nothing about names.
 #[test]
 fn a_server_that_is_down_makes_no_metric_missing() {
@@ -105,12 +119,15 @@ fn alarms_without_the_dimensions_of_their_metric_never_fire() {
     assert_eq!(ran.stdout.matches("warning:").count(), 3, "{}", ran.stdout);
 }
 
-/// What is rendered passes its own lint, but for thresholds that are said to lie between buckets.
+/// Rules, dashboards and alarms as they are rendered pass the lint.
 #[test]
 fn what_is_rendered_has_no_mistake() {
     for version in ["0.6.6", "0.8.5", "0.23.0", "0.33.0"] {
         let target = ["--vllm-version", version];
         let ran = lint("rules.yaml", &rendered(&target), &target);
+        assert_eq!(ran.code, 0, "{version}: {}", ran.said());
+        let board = run(["dashboard", "render", "--to", "grafana", "--vllm-version", version]);
+        let ran = lint("board.json", &board.stdout, &target);
         assert_eq!(ran.code, 0, "{version}: {}", ran.said());
     }
     let alarms = run(["alerts", "render", "--to", "cloudwatch"]);
