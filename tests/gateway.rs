@@ -329,6 +329,7 @@ fn records_beside_the_capture_in_one_archive_are_read() {
     let packed = Path::new(&incident("healthy")).join("capture.tar.zst");
     let whole = folder.path().join("whole");
     let bundle = Bundle::load(&[packed], &Limits::default()).unwrap();
+    fs::create_dir(&whole).unwrap();
     bundle.save(&whole.join("capture")).unwrap();
     let plain = records("healthy", |_, _| json!({"status": 503}));
     fs::write(whole.join("gateway.jsonl"), plain).unwrap();
@@ -376,7 +377,7 @@ fn callers_that_cancel_at_the_gateway_are_a_symptom() {
     );
     let report = sweep("healthy", &lines).json();
     let symptoms = report["symptoms"].to_string();
-    assert!(symptoms.contains("clients-cancel"), "{symptoms}");
+    assert!(symptoms.contains("gateway_cancelled_ratio"), "{symptoms}");
 }
 
 #[test]

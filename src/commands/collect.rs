@@ -31,7 +31,8 @@ pub fn run(args: &CollectArgs, env: &Environment) -> anyhow::Result<Exit> {
         counted(gathered.bundle.probes.len(), "probe round"),
         args.output.display()
     ));
-    let exit = match unusable(&gathered.bundle) {
+    let past_alone = past.is_asked() && settings.url.is_none();
+    let exit = match unusable(&gathered.bundle, past_alone) {
         None => Exit::Clean,
         Some(why) => {
             write::note(&format!("no vLLM metrics are in it: {why}"));
@@ -41,9 +42,13 @@ pub fn run(args: &CollectArgs, env: &Environment) -> anyhow::Result<Exit> {
     Ok(gathered.cut_short.unwrap_or(exit))
 }
 
-/// Why a bundle cannot be judged by its metrics.
-fn unusable(bundle: &Bundle) -> Option<String> {
+/// Why a bundle cannot be judged by its metrics; where history alone was asked, any answer of it
+/// counts.
+fn unusable(bundle: &Bundle, past_alone: bool) -> Option<String> {
     let evidence = sources::read(bundle);
+    if past_alone && evidence.sources.iter().any(|source| source.status.answered()) {
+        return None;
+    }
     match evidence.source("metrics") {
         Some(metrics) if metrics.status.answered() => None,
         Some(metrics) => Some(metrics.detail.clone()),

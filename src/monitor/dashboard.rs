@@ -236,7 +236,7 @@ mod tests {
                 let ends = of_line.iter().map(|it| it.x + it.width);
                 let starts = of_line.iter().map(|it| it.x).skip(1);
                 assert!(ends.clone().zip(starts).all(|(end, start)| end == start), "{}", row.id);
-                assert_eq!(ends.last(), Some(COLUMNS), "{}", row.id);
+                assert_eq!(ends.max(), Some(COLUMNS), "{}", row.id);
             }
         }
     }

@@ -104,8 +104,8 @@ mod tests {
     #[test]
     fn a_setting_logged_during_a_restart_is_as_old_as_the_restart() {
         let (restart, setting) = (EventKind::Restart, EventKind::ConfigChanged);
-        let mut evidence = Evidence::default();
-        evidence.events = vec![event(setting, 1020.0, 1020.0)];
+        let events = vec![event(setting, 1020.0, 1020.0)];
+        let mut evidence = Evidence { events, ..Evidence::default() };
         let windows = windows(Vec::new());
         assert_eq!(too_late(&evidence, &windows, setting), 1);
         evidence.events.push(event(restart, 995.0, 1030.0));

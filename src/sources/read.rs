@@ -235,12 +235,15 @@ fn events(evidence: &Evidence, past: Vec<Event>) -> Vec<Event> {
     events
 }
 
+/// Whether two values that follow each other show a restart.
+type ShowsRestart = fn(f64, f64) -> bool;
+
 /// A restart shows as a new process start time or, where that is not exported, as a counter that
 /// falls.
 fn restarts(series: &SeriesSet) -> Vec<Event> {
     let started: Vec<&Series> = series.process_starts().collect();
     let tokens = series.named("vllm:prompt_tokens_total");
-    let (watched, is_restart): (Vec<&Series>, fn(f64, f64) -> bool) = if started.is_empty() {
+    let (watched, is_restart): (Vec<&Series>, ShowsRestart) = if started.is_empty() {
         (tokens.collect(), |before, after| after < before)
     } else {
         (started, |before, after| after > before + 1.0)

@@ -84,7 +84,7 @@ fn slowest<'a>(now: &Frame<'a>, before: &Frame<'a>) -> Result<(&'a str, Estimate
     slowest.ok_or(why)
 }
 
-/// Adapters that both spans asked for, now in a version that none of them had before.
+/// Adapters that both spans asked for, now mostly in another version than before.
 pub(in crate::signals) fn version_changes(now: &Frame<'_>, before: &Frame<'_>) -> Value {
     let versions = |frame| -> Result<BTreeMap<&str, Vec<&str>>, Missing> {
         let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -97,10 +97,18 @@ pub(in crate::signals) fn version_changes(now: &Frame<'_>, before: &Frame<'_>) -
     };
     let (now, before) = (versions(now)?, versions(before)?);
     let changed = now.iter().filter(|(name, versions)| {
-        let former = before.get(*name);
-        former.is_some_and(|former| versions.last().is_some_and(|last| !former.contains(last)))
+        before.get(*name).is_some_and(|former| usual(former) != usual(versions))
     });
     Ok(Estimate::exact(changed.count() as f64, None))
+}
+
+/// The value that comes most often; of several, the last by name.
+fn usual<'a>(values: &[&'a str]) -> Option<&'a str> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for value in values {
+        *counts.entry(value).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(value, _)| value)
 }
 
 /// Share of the requests that ended for want of memory which fell to one adapter.

@@ -92,8 +92,8 @@ fn both(
     let records = |frame| telling(frame, version.what, version.told);
     let (now, before) = (records(now)?, records(before)?);
     let all = || before.iter().chain(now).filter_map(|it| Some(((version.of)(it)?, it)));
-    let Some((newest, _)) = all().last() else { return Err(lacking(version.what)) };
-    let older = all().map(|(told, _)| told).filter(|told| *told != newest).last();
+    let Some((newest, _)) = all().next_back() else { return Err(lacking(version.what)) };
+    let older = all().map(|(told, _)| told).rfind(|told| *told != newest);
     let Some(older) = older else {
         let why = format!("all recorded requests have the version {newest}");
         return Err(Missing::new(MissingKind::NoBaseline, why));
