@@ -289,13 +289,23 @@ fn read(signal: &Signal, now: &Frame<'_>, baseline: &Result<Frame<'_>, Missing>)
             Ok(Estimate::exact(triggers::count(frame, kind), None))
         }),
         Derive::Pair(derive) => Reading {
-            now: sound(baseline.clone().and_then(|frame| derive(now, &frame))),
+            now: sound(match baseline {
+                Ok(before) => derive(now, before),
+                Err(none) => Err(unread(derive, now).unwrap_or_else(|| none.clone())),
+            }),
             baseline: Err(none()),
             change: Err(none()),
             long_run_baseline,
             compares_by_itself: true,
         },
     }
+}
+
+/// Why a comparison could not be made even with a baseline: a source that nobody asked is another
+/// matter than a history in which nothing changed.
+fn unread(derive: fn(&Frame<'_>, &Frame<'_>) -> Value, now: &Frame<'_>) -> Option<Missing> {
+    let unread = [MissingKind::NotConfigured, MissingKind::SourceFailed];
+    derive(now, now).err().filter(|missing| unread.contains(&missing.kind))
 }
 
 /// Absurd counters overflow sums and ratios; what is no number is missing.
