@@ -97,12 +97,13 @@ fn outcome(answers: &[Answer], services: &[&str]) -> Option<(SourceState, String
 /// What an error of AWS says of the service.
 fn refusal(error: &str) -> SourceState {
     let says = |words: &[&str]| words.iter().any(|word| error.contains(word));
-    if says(&["AccessDenied", "not authorized", "UnrecognizedClient", "ExpiredToken", "Signature"])
+    if says(&["AccessDenied", "refused", "not authorized", "UnrecognizedClient"])
+        || says(&["ExpiredToken", "expired", "Signature"])
     {
         SourceState::Unauthorized
-    } else if says(&["timed out", "timeout", "RequestTimeout"]) {
+    } else if says(&["timed out", "timeout", "RequestTimeout", "within", "throttled"]) {
         SourceState::TimedOut
-    } else if says(&["Validation", "NotFound", "Could not find"]) {
+    } else if says(&["Validation", "NotFound", "Could not find", "there is no"]) {
         SourceState::Unsupported
     } else {
         SourceState::Unreachable

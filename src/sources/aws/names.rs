@@ -17,13 +17,16 @@ const MOST_POINTS: f64 = 1440.0;
 const DAY: f64 = 86_400.0;
 
 /// Of latencies and sizes.
-const SPREAD: &[&str] = &["p50", "p95", "p99", "Average", "SampleCount"];
+const SPREAD: &[&str] = &["p50", "p95", "p99", "Average", "Sum", "SampleCount"];
 
 /// Of sizes that are added up too.
 const TOKENS: &[&str] = &["p50", "p95", "p99", "Sum", "SampleCount"];
 
 /// Of marks, 1 or 0 for each request.
 const MARKS: &[&str] = &["Average", "Sum", "SampleCount"];
+
+/// Of gauges of vLLM that somebody writes to the gateway's namespace.
+const GAUGES: &[&str] = &["Average", "Maximum"];
 
 /// Of shares of a machine.
 const USE: &[&str] = &["Average", "Maximum"];
@@ -144,7 +147,9 @@ fn of_gateway(metric: &Metric, gateway: &Gateway) -> Option<(Metric, &'static [&
         return None;
     }
     let own = |usual: &str| gateway.metrics.get(usual).map_or(usual.to_owned(), Clone::clone);
-    let (name, statistics) = GATEWAY.iter().find(|(usual, _)| own(usual) == metric.name)?;
+    let known = GATEWAY.iter().find(|(usual, _)| own(usual) == metric.name);
+    let of_vllm = || metric.name.starts_with("vllm:").then_some((metric.name.as_str(), GAUGES));
+    let (name, statistics) = known.map(|(name, of)| (*name, *of)).or_else(of_vllm)?;
     let usual = |own: &str| {
         let renamed = gateway.dimensions.iter().find(|(_, name)| *name == own);
         renamed.map_or(own, |(usual, _)| usual).to_owned()
@@ -152,7 +157,7 @@ fn of_gateway(metric: &Metric, gateway: &Gateway) -> Option<(Metric, &'static [&
     let mut dimensions: Vec<_> =
         metric.dimensions.iter().map(|(name, value)| (usual(name), value.clone())).collect();
     dimensions.sort();
-    Some((Metric { namespace: NAMESPACE.into(), name: (*name).into(), dimensions }, statistics))
+    Some((Metric { namespace: NAMESPACE.into(), name: name.into(), dimensions }, statistics))
 }
 
 /// A metric of the endpoint's variants. Those of a single container or instance are left out.

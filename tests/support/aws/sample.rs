@@ -166,7 +166,7 @@ fn cloudwatch() -> Vec<Value> {
         ("MangaAssist/Inference", "TTFTMs", [("AdapterId", "b"), ("BackendVersion", "2")]),
         ("AWS/SageMaker", "ModelLatency", [("EndpointName", "chat"), ("VariantName", "main")]),
     ];
-    let statistics = ["p50", "p95", "p99", "Average", "SampleCount"];
+    let statistics = ["p50", "p95", "p99", "Average", "Sum", "SampleCount"];
     let (mut queries, mut results) = (Vec::new(), Vec::new());
     for (namespace, name, dimensions) in series {
         let dimensions: Vec<_> = dimensions
@@ -187,8 +187,8 @@ fn cloudwatch() -> Vec<Value> {
         }
     }
     // In the order of asking: by namespace, name and dimensions.
-    queries.rotate_left(10);
-    results.rotate_left(10);
+    queries.rotate_left(2 * statistics.len());
+    results.rotate_left(2 * statistics.len());
     for (number, (query, result)) in queries.iter_mut().zip(&mut results).enumerate() {
         (query["Id"], result["Id"]) = (json!(format!("m{number}")), json!(format!("m{number}")));
     }

@@ -10,6 +10,7 @@ use diagnose::evidence::bundle::Bundle;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+#[allow(unused_imports)]
 pub use metrics::{Metrics, Minute};
 
 /// Start of the hour, Unix seconds.
