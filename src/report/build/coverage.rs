@@ -92,6 +92,7 @@ pub(super) fn of(case: &Case<'_>, answers: &Answers) -> Coverage {
             None => {}
         }
     }
+    coverage.missing.extend(unanswered(case));
     coverage.missing.extend(unasked(case));
     let known = |why: &str| case.evidence.sources.iter().any(|source| source.detail == why);
     let mut gaps: Vec<(String, BTreeSet<String>)> =
@@ -167,6 +168,22 @@ fn needed(case: &Case<'_>) -> &'static str {
 
 fn source_asked(case: &Case<'_>, id: &str) -> bool {
     case.evidence.source(id).is_some_and(|source| source.status != SourceState::NotConfigured)
+}
+
+/// Sources that are only asked where somebody names them.
+const NAMED: [&str; 5] = ["autoscaling", "cloudwatch", "mlflow", "prometheus", "sagemaker"];
+
+/// What was named to be asked and did not answer, with what happened, each reason once.
+fn unanswered(case: &Case<'_>) -> Vec<Gap> {
+    let mut silent: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for source in &case.evidence.sources {
+        let asked = source.status != SourceState::NotConfigured;
+        if asked && !source.status.answered() && NAMED.contains(&source.id.as_str()) {
+            silent.entry(&source.detail).or_default().push(&source.id);
+        }
+    }
+    let gap = |(why, ids): (&str, Vec<&str>)| Gap { what: ids.join(", "), why: why.into() };
+    silent.into_iter().map(gap).collect()
 }
 
 /// What was not asked, with what the source itself says of that, if anything.
