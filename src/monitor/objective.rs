@@ -22,7 +22,10 @@ pub struct Status {
     pub period: Counted,
     /// Seconds of the period that history covers.
     pub covered: f64,
-    /// Share of the period's budget that is left; below 0 where it is overspent.
+    /// Share of the period's budget that the history spent.
+    pub spent: Option<f64>,
+    /// Share that is left, below 0 where it is overspent; `None` where history does not cover the
+    /// period, as what was spent before it is not known.
     pub left: Option<f64>,
     /// Seconds until it is gone, at the rate of the fastest tier's long window; `None` where that
     /// does not burn, or nothing is known.
@@ -82,11 +85,9 @@ pub fn status(slo: &Slo, rules: &Rules, evidence: &Evidence, at: Time) -> Option
     let period = counted(objective.period);
     let known = period.events.as_ref().ok().copied();
     let covered = objective.period.min(at - evidence.span.from).max(0.0);
-    let left = known.filter(|events| events.total > 0.0).map(|events| {
-        // What lies before history is not known to be good: the budget is that of the period.
-        let spent = objective.burn_rate(events.ratio().unwrap_or(0.0)) * covered / objective.period;
-        1.0 - spent
-    });
+    let ratio = known.and_then(Events::ratio);
+    let spent = ratio.map(|bad| objective.spent(objective.burn_rate(bad), covered));
+    let left = spent.map(|spent| 1.0 - spent).filter(|_| covers(covered, objective.period));
     let set = slo.burn.as_ref().and_then(|name| rules.tiers.get(name));
     let tiers: Vec<TierStatus> =
         set.into_iter().flatten().filter_map(|rule| source.tier(objective, rule, at)).collect();
@@ -94,6 +95,7 @@ pub fn status(slo: &Slo, rules: &Rules, evidence: &Evidence, at: Time) -> Option
     Some(Status {
         now: counted(seconds(&slo.window)?),
         covered,
+        spent,
         exhausted_in: left.zip(fastest).and_then(|(left, rate)| objective.exhausted_in(left, rate)),
         left,
         tiers,
@@ -101,6 +103,11 @@ pub fn status(slo: &Slo, rules: &Rules, evidence: &Evidence, at: Time) -> Option
         source: source.name(),
         period,
     })
+}
+
+/// Whether history reaches over a window, but for what two pages may lack at its ends.
+pub fn covers(covered: f64, window: f64) -> bool {
+    covered >= 0.99 * window
 }
 
 /// The measure whose events an objective counts.
@@ -227,6 +234,9 @@ impl Source<'_> {
                 let needed = objective.least_events(tier);
                 TierState::Unknown(format!("{} of {needed} events needed", long.total.round()))
             }
+            _ if !covers(at - self.evidence.span.from, tier.long) => {
+                TierState::Unknown(format!("history does not cover {}", rule.long))
+            }
             _ => TierState::Quiet,
         };
         Some(TierStatus {
@@ -283,9 +293,9 @@ mod tests {
         assert_eq!((fast.events, &fast.state), (6000.0, &TierState::Fires));
         // 300 bad of 12 000 in two hours of a month of 720.
         let spent = 300.0 / 12_000.0 / 0.001 * 2.0 / 720.0;
-        assert!((status.left.unwrap() - (1.0 - spent)).abs() < 1e-9);
-        let hours = status.exhausted_in.unwrap() / 3600.0;
-        assert!((hours - (1.0 - spent) * 720.0 / 50.0).abs() < 1e-6, "{hours}");
+        assert!((status.spent.unwrap() - spent).abs() < 1e-9);
+        assert_eq!((status.left, status.exhausted_in), (None, None), "a month was not seen");
+        assert!(matches!(&status.tiers[3].state, TierState::Fires | TierState::Unknown(_)));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{
 use super::{
     Alert, Slo, duration,
     load::Rules,
-    objective::{Status, TierState},
+    objective::{Status, TierState, covers},
     state::{self, Fired, State},
 };
 
@@ -30,7 +30,7 @@ pub struct ShownSlo {
     pub title: String,
     /// Least share of good events.
     pub objective: f64,
-    /// `met`, `missed` or `unknown`.
+    /// `met`, `missed` or `unknown`; a window that was seen in part can be missed and not met.
     pub state: &'static str,
     /// Share of good events over `window`.
     pub good: Option<f64>,
@@ -42,7 +42,9 @@ pub struct ShownSlo {
     pub period: String,
     /// Seconds of the period that history covers.
     pub covered_seconds: f64,
-    /// Share of the budget that is left.
+    /// Share of the budget that was spent in what history covers.
+    pub budget_spent: Option<f64>,
+    /// Share of the budget that is left; `None` where history does not cover the period.
     pub budget_left: Option<f64>,
     /// The same in minutes of total failure.
     pub budget_left_minutes: Option<f64>,
@@ -154,6 +156,9 @@ pub fn slo(slo: &Slo, status: &Status) -> ShownSlo {
     let good = events.ratio().map(|bad| 1.0 - bad);
     let budget_minutes = (1.0 - slo.objective) * super::seconds(&slo.period).unwrap_or(0.0) / 60.0;
     let quiet = || (events.total <= 0.0).then(|| "nothing happened in its window".to_owned());
+    let window = super::seconds(&slo.window).unwrap_or(0.0);
+    let partly = (!covers(status.covered, window))
+        .then(|| format!("only {} of {} were seen", duration(status.covered), slo.window));
     let why = status.now.events.as_ref().err().map(|missing| missing.why.clone());
     ShownSlo {
         id: slo.id.clone(),
@@ -161,21 +166,23 @@ pub fn slo(slo: &Slo, status: &Status) -> ShownSlo {
         objective: slo.objective,
         state: match good {
             None => "unknown",
-            Some(good) if good >= slo.objective => "met",
-            Some(_) => "missed",
+            Some(good) if good < slo.objective => "missed",
+            Some(_) if partly.is_some() => "unknown",
+            Some(_) => "met",
         },
         good,
         events: events.total,
         window: slo.window.clone(),
         period: slo.period.clone(),
         covered_seconds: status.covered,
+        budget_spent: status.spent,
         budget_left: status.left,
         budget_left_minutes: status.left.map(|left| left * budget_minutes),
         budget_minutes,
         exhausted_in_seconds: status.exhausted_in,
         tiers: status.tiers.iter().map(tier).collect(),
         snapped_to_seconds: status.snapped,
-        why: why.or_else(quiet),
+        why: why.or_else(quiet).or(partly),
         users: slo.users.clone(),
         business: slo.business.clone(),
         source: status.source,
@@ -300,8 +307,18 @@ fn slo_on_screen(slo: &ShownSlo, width: usize) -> String {
     if slo.state == "missed" {
         row("users", format!("\"{}\" {}", slo.users, slo.business));
     }
-    if let (Some(left), Some(minutes)) = (slo.budget_left, slo.budget_left_minutes) {
-        row("budget", budget(slo, left, minutes));
+    match (slo.budget_left, slo.budget_left_minutes, slo.budget_spent) {
+        (Some(left), Some(minutes), _) => row("budget", budget(slo, left, minutes)),
+        (_, _, Some(spent)) => {
+            let seen = duration(slo.covered_seconds);
+            let text = format!(
+                "{:.2} % of that of {} spent in the {seen} seen; what was spent before is not known",
+                spent * 100.0,
+                slo.period
+            );
+            row("budget", text);
+        }
+        _ => {}
     }
     for tier in slo.tiers.iter().filter(|tier| tier.state != "never") {
         row(&tier.id, burn(tier));
