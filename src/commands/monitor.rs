@@ -10,7 +10,7 @@ use super::{
 use crate::{
     cli::{ConfigArgs, JudgeArgs, OutputArgs, PlainFormat, RunArgs, WatchArgs},
     config::{self, Environment, Settings},
-    evidence::{Evidence, Time},
+    evidence::{Evidence, Time, bundle::url_without_credentials},
     exit::Exit,
     monitor::{Alert, duration, load::Rules, objective, shown, state},
     runbook::{Library, Severity, problem::did_you_mean},
@@ -57,9 +57,10 @@ pub fn check(args: &WatchArgs, env: &Environment) -> anyhow::Result<Exit> {
     let statuses =
         |alert: &Alert| state::check(alert, rules, policy, &watched.evidence, watched.at);
     let wanted = rules.alerts.iter().filter(|alert| is_wanted(args, &alert.id));
+    let flags = again(&watched);
     let told: Vec<_> = wanted
         .flat_map(|alert| statuses(alert).into_iter().map(move |status| (alert, status)))
-        .map(|(alert, status)| shown::alert(alert, rules, policy, &status, watched.at))
+        .map(|(alert, status)| shown::alert(alert, rules, policy, &status, &flags))
         .collect();
     put(args, &watched, &told, shown::alerts_on_screen)?;
     let pages = |it: &shown::ShownAlert| it.state == "firing" && it.severity == Severity::Critical;
@@ -68,6 +69,23 @@ pub fn check(args: &WatchArgs, env: &Environment) -> anyhow::Result<Exit> {
         () if told.iter().all(|alert| alert.state == "unknown") => Exit::Inconclusive,
         () => Exit::Clean,
     })
+}
+
+/// The flags that lead another command to the same evidence. A live server has no past of its own,
+/// so a time is named only where somebody kept it.
+fn again(watched: &Watched) -> String {
+    let settings = &watched.settings;
+    let mut flags: Vec<String> =
+        settings.replay.iter().map(|path| format!("--replay {}", path.display())).collect();
+    let url = settings.live.url.as_deref().map(url_without_credentials);
+    flags.extend(url.map(|url| format!("--url {url}")));
+    let prometheus = settings.history.prometheus.as_ref();
+    let kept = prometheus.and_then(|it| it.url.as_deref()).map(url_without_credentials);
+    flags.extend(kept.map(|url| format!("--prometheus {url}")));
+    if !settings.replay.is_empty() || (prometheus.is_some() && settings.live.url.is_none()) {
+        flags.push(format!("--at {}", shown::stamp(watched.at)));
+    }
+    flags.join(" ")
 }
 
 /// When each alert would have fired over all of the history, and what a report says of that time.

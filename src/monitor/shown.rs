@@ -208,13 +208,13 @@ fn tier(tier: &super::objective::TierStatus) -> ShownTier {
     }
 }
 
-/// An alert with what it says.
+/// An alert with what it says; `flags` lead the runbook to the same evidence.
 pub fn alert(
     alert: &Alert,
     rules: &Rules,
     policy: &state::Policy,
     status: &state::Status,
-    at: Time,
+    flags: &str,
 ) -> ShownAlert {
     let (state, since, why) = match &status.state {
         State::Inactive => ("quiet", None, None),
@@ -243,7 +243,7 @@ pub fn alert(
         values: alert.all.iter().enumerate().map(value).collect(),
         since,
         why,
-        run: format!("diagnose {} --at {}", alert.runbook, stamp(at)),
+        run: format!("diagnose {} {flags}", alert.runbook),
         action: alert.action.clone(),
     }
 }
@@ -270,7 +270,8 @@ pub fn fired(alert: &Alert, fired: Fired, found: Found) -> ShownFired {
     }
 }
 
-fn stamp(at: Time) -> String {
+/// A moment as RFC 3339, to the second.
+pub fn stamp(at: Time) -> String {
     let stamp = jiff::Timestamp::from_second(at as i64);
     stamp.map_or_else(|_| "?".into(), |stamp| stamp.to_string())
 }
