@@ -18,6 +18,7 @@ mod support;
 use std::{
     fs,
     net::TcpListener,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -122,4 +123,22 @@ fn two_sources_that_hang_cost_their_deadline_and_the_rest_is_answered() {
     for id in ["prometheus", "sagemaker", "cloudwatch", "autoscaling"] {
         assert_eq!(status(id), Some(json!("timed_out")), "{id}: {}", report["sources"]);
     }
+}
+
+#[test]
+fn a_run_on_history_alone_that_is_stopped_says_so() {
+    let prometheus = mute();
+    let child = diagnose()
+        .args(["sweep", "--prometheus", &prometheus, "--timeout", "20s"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    let stop = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(stop.success());
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(130), "{said}");
+    assert!(said.contains("interrupted"), "{said}");
 }

@@ -8,7 +8,10 @@ use std::{
 
 use futures_util::future::join_all;
 
-use super::live::{Gathered, stop_signal};
+use super::{
+    live::{Gathered, stop_signal},
+    write,
+};
 use crate::{
     cli::{At, Source},
     config::{AwsSettings, HistorySettings, LiveSettings, MlflowSettings, Secret},
@@ -16,6 +19,7 @@ use crate::{
         Span, Time,
         bundle::{self, Bundle, Redact},
     },
+    exit::Exit,
     signals::families,
     sources::{Fetched, aws, http, mlflow, prometheus},
 };
@@ -47,17 +51,17 @@ pub(super) fn reach(settings: &HistorySettings, end: Time) -> Span {
 }
 
 /// Asks every source that is set, until all have answered, their deadline has passed or the user
-/// stops it. What came until a deadline is kept by each source.
+/// stops it, which tells how to exit. What came until a deadline is kept by each source.
 pub(super) async fn ask(
     settings: &HistorySettings,
     live: &LiveSettings,
     reach: Span,
-) -> Vec<Fetched> {
+) -> (Vec<Fetched>, Option<Exit>) {
     let asked = sources(settings, live, reach, live.timeout * ROUNDS);
     tokio::select! {
         biased;
-        _ = stop_signal() => Vec::new(),
-        fetched = join_all(asked) => fetched,
+        exit = stop_signal() => (Vec::new(), Some(exit)),
+        fetched = join_all(asked) => (fetched, None),
     }
 }
 
@@ -187,10 +191,14 @@ pub(super) fn recall(settings: &HistorySettings, live: &LiveSettings) -> anyhow:
     bundle.meta.target = Some(target(settings));
     bundle.meta.tool_version = Some(env!("CARGO_PKG_VERSION").into());
     (bundle.meta.started, bundle.meta.ended) = (Some(reach.from), Some(reach.to));
-    keep(&mut bundle, http::block_on(ask(settings, live, reach))?, reach);
+    let (fetched, cut_short) = http::block_on(ask(settings, live, reach))?;
+    keep(&mut bundle, fetched, reach);
+    if cut_short.is_some() {
+        write::note("interrupted: nothing of the history was read");
+    }
     super::given::add(&mut bundle, live)?;
     bundle.redact(Redact { addresses: live.redact_addresses });
-    Ok(Gathered { bundle, cut_short: None })
+    Ok(Gathered { bundle, cut_short })
 }
 
 /// Puts what was answered into the bundle.

@@ -44,14 +44,14 @@ pub(super) fn sample(
     window: Duration,
     quiet: bool,
 ) -> anyhow::Result<Gathered> {
-    if past.is_asked() && (past.at.is_some() || settings.url.is_none()) {
-        return history::recall(past, settings);
-    }
     if settings.insecure {
         write::note(
             "WARNING: certificates are NOT verified (--insecure): whoever sits on the way can \
              read the API key and forge every answer.",
         );
+    }
+    if past.is_asked() && (past.at.is_some() || settings.url.is_none()) {
+        return history::recall(past, settings);
     }
     let cut_short = Cell::new(None);
     let mut bundle = http::block_on(async {
@@ -70,7 +70,7 @@ pub(super) fn sample(
         let before = look(settings, &live.url);
         let reach = history::reach(past, history::now());
         let mut shown = |progress| show(&bar, &progress);
-        let (mut bundle, fetched) = tokio::join!(
+        let (mut bundle, (fetched, _)) = tokio::join!(
             vllm::sample(&live, stop, &mut shown),
             history::ask(past, settings, reach)
         );

@@ -253,7 +253,7 @@ impl Source<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::SeriesSet;
+    use crate::{evidence::SeriesSet, monitor::shown};
 
     const CHAT: [(&str, &str); 2] = [("handler", "/v1/chat/completions"), ("method", "POST")];
 
@@ -296,6 +296,14 @@ mod tests {
         assert!((status.spent.unwrap() - spent).abs() < 1e-9);
         assert_eq!((status.left, status.exhausted_in), (None, None), "a month was not seen");
         assert!(matches!(&status.tiers[3].state, TierState::Fires | TierState::Unknown(_)));
+    }
+
+    #[test]
+    fn a_window_seen_in_part_can_be_missed_and_not_met() {
+        let rules = Rules::embedded().unwrap();
+        let slo = rules.slos.iter().find(|slo| slo.id == "availability").unwrap();
+        let state = |failed: f64| shown::slo(slo, &availability(&failing(&[failed; 61]))).state;
+        assert_eq!((state(0.0), state(5.0)), ("unknown", "missed"));
     }
 
     #[test]

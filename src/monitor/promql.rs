@@ -2,7 +2,7 @@
 
 use crate::signals::{
     endpoint::NO_INFERENCE,
-    families::{self, Engine, Kind, Version},
+    families::{self, Engine, Version},
 };
 
 use super::{Across, ExporterQuery, Measure, Part, Query, duration};
@@ -96,11 +96,6 @@ impl Dialect {
         let found = known.names.iter().find(there).map(|name| name.name.to_owned());
         let version = self.version.to_string();
         found.ok_or_else(|| families::why_absent(family, Some(&version), engine))
-    }
-
-    /// The kind of a family.
-    pub fn kind(family: &str) -> Option<Kind> {
-        families::family(family).map(|known| known.kind)
     }
 
     fn without_metrics(&self, measure: &Measure) -> Result<String, Unavailable> {
