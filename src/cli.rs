@@ -2,6 +2,7 @@
 
 mod alerts;
 mod dashboards;
+mod gate;
 mod values;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -13,6 +14,7 @@ pub use dashboards::{
     CollectorArgs, CollectorCommand, CollectorKind, DashboardArgs, DashboardBackend,
     DashboardCommand, EmfArgs,
 };
+pub use gate::{GateArgs, WithRunbooks};
 pub use values::{At, FailOn, Format, PlainFormat, SchemaOf, Source, parse_duration, parse_size};
 use values::{parse_at, parse_chars, parse_share};
 
@@ -153,6 +155,9 @@ pub struct RunArgs {
     /// Judgement.
     #[command(flatten)]
     pub judge: JudgeArgs,
+    /// When to judge, and what to keep.
+    #[command(flatten)]
+    pub gate: GateArgs,
     /// Output.
     #[command(flatten)]
     pub output: OutputArgs,

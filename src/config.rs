@@ -4,6 +4,7 @@
 
 mod history;
 mod layers;
+mod waive;
 
 use std::{
     collections::BTreeMap,
@@ -20,11 +21,12 @@ use serde::{Deserialize, Deserializer, de::Error};
 pub use history::{AwsSettings, HistorySettings, MlflowLogin, MlflowSettings, PrometheusSettings};
 use layers::Given;
 pub use layers::{Origin, Origins};
+pub use waive::Waiver;
 
 use crate::{
     cli::{
         At, ConfigArgs, FailOn, Format, HistoryArgs, LiveArgs, ReplayArgs, RunArgs, Source,
-        parse_duration, parse_size,
+        WithRunbooks, parse_duration, parse_size,
     },
     runbook::Severity,
 };
@@ -46,10 +48,21 @@ pub struct Settings {
     pub history: HistorySettings,
     /// Severity at which the gate closes; the command has its own default.
     pub fail_on: Option<Severity>,
-    /// Least share of the checks asked that must be answered.
-    pub min_coverage: f64,
+    /// Least share of the checks asked that must be answered; else that of a sealed recording, or
+    /// [`MIN_COVERAGE`].
+    pub min_coverage: Option<f64>,
     /// The user's directories, in order of loading.
     pub runbook_dirs: Vec<PathBuf>,
+    /// By which runbooks a sealed recording is judged.
+    pub with_runbooks: WithRunbooks,
+    /// Findings that somebody answers for until a day.
+    pub waivers: Vec<Waiver>,
+    /// How long to wait for a server that is being deployed.
+    pub wait: Option<Duration>,
+    /// How long until the next look; `None` for one look.
+    pub watch: Option<Duration>,
+    /// Where to keep the sealed bundle.
+    pub bundle: Option<PathBuf>,
     /// Format of the report.
     pub format: Format,
     /// File for the report.
@@ -179,6 +192,8 @@ pub struct FileConfig {
     pub min_coverage: Option<f64>,
     /// Folders of own runbooks, relative to the file.
     pub runbooks: Vec<PathBuf>,
+    /// Findings that do not close the gate until a day, because somebody answers for them.
+    pub waive: Vec<Waiver>,
     /// Format of the report.
     pub format: Option<Format>,
     /// How far back sources of history are asked, e.g. `1h`.
@@ -293,7 +308,12 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         live,
         history,
         fail_on: args.judge.fail_on.or(file.fail_on).map(Into::into),
-        min_coverage: args.judge.min_coverage.or(file.min_coverage).unwrap_or(MIN_COVERAGE),
+        min_coverage: args.judge.min_coverage.or(file.min_coverage),
+        with_runbooks: with_runbooks(args)?,
+        waivers: file.waive.clone(),
+        wait: args.gate.wait,
+        watch: args.gate.watch,
+        bundle: args.gate.bundle.clone(),
         runbook_dirs: runbook_dirs(&args.judge.runbooks, path.as_deref(), &file, env),
         format: output.format.or(file.format).unwrap_or(Format::Terminal),
         output: output.output.clone(),
@@ -305,6 +325,16 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         profile,
         origins,
     })
+}
+
+/// Runbooks of the command line and those of a sealed recording cannot both judge.
+fn with_runbooks(args: &RunArgs) -> anyhow::Result<WithRunbooks> {
+    let given = args.gate.with_runbooks;
+    if given == Some(WithRunbooks::Sealed) && !args.judge.runbooks.is_empty() {
+        bail!("--runbooks has no effect with --with-runbooks sealed: give one of them");
+    }
+    let own = !args.judge.runbooks.is_empty();
+    Ok(given.unwrap_or(if own { WithRunbooks::Current } else { WithRunbooks::Sealed }))
 }
 
 /// What settles the sources of history beside the flags.

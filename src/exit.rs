@@ -1,7 +1,7 @@
 //! Exit codes: one documented table, used by `--help`, `explain`, the README and the gate itself.
 
 use crate::{
-    report::{CauseFound, Report, Status, Verdict},
+    report::{CauseFound, Report, Status, SymptomFound, Verdict, WaiverState},
     runbook::Severity,
 };
 
@@ -77,18 +77,37 @@ pub fn of(report: &Report, fail_on: Severity, min_coverage: f64) -> Exit {
     if abstains(report) { Exit::Finding } else { Exit::Clean }
 }
 
+/// The worst finding that nobody answers for.
 fn worst_finding(report: &Report) -> Option<Severity> {
-    let causes = report.causes.iter().filter(|cause| cause.status == Status::Supported);
-    let symptoms = report.symptoms.iter().map(|symptom| symptom.severity);
+    let causes = supported(report).filter(|cause| !is_waived(report, &cause.id));
+    let symptoms = counted_symptoms(report).map(|symptom| symptom.severity);
     causes.map(|cause| cause.severity).chain(symptoms).max()
+}
+
+fn supported(report: &Report) -> impl Iterator<Item = &CauseFound> {
+    report.causes.iter().filter(|cause| cause.status == Status::Supported)
+}
+
+/// Symptoms that nobody answers for: who answers for every supported cause answers for what they
+/// do, too.
+fn counted_symptoms(report: &Report) -> impl Iterator<Item = &SymptomFound> {
+    let explained = supported(report).next().is_some()
+        && supported(report).all(|cause| is_waived(report, &cause.id));
+    let counts = move |it: &&SymptomFound| !explained && !is_waived(report, &it.signal);
+    report.symptoms.iter().filter(counts)
+}
+
+fn is_waived(report: &Report, finding: &str) -> bool {
+    let in_force = |state| state == WaiverState::InForce;
+    report.waivers.iter().any(|it| it.finding == finding && in_force(it.state))
 }
 
 /// Whether something is wrong and no cause in the catalogue explains it: an incident that the tool
 /// does not know must not pass a gate, however mild it looks.
 fn abstains(report: &Report) -> bool {
     let wrong = matches!(report.verdict, Verdict::Degraded | Verdict::Critical);
-    let known = |cause: &CauseFound| cause.status == Status::Supported;
-    wrong && !report.causes.iter().any(known)
+    let waived = !report.symptoms.is_empty() && counted_symptoms(report).next().is_none();
+    wrong && !waived && supported(report).next().is_none()
 }
 
 /// Nothing asked is nothing known.
@@ -153,6 +172,7 @@ mod tests {
             readings: Vec::new(),
             series: Vec::new(),
             sources: Vec::new(),
+            waivers: Vec::new(),
         }
     }
 
@@ -167,6 +187,27 @@ mod tests {
     fn an_incident_outside_the_catalogue_never_passes_the_gate() {
         let unknown = report(Verdict::Degraded, (9, 10), Some(Severity::Warning));
         assert_eq!(of(&unknown, Severity::Critical, 0.5), Exit::Finding);
+    }
+
+    fn waiver(finding: &str, state: WaiverState) -> crate::report::Waiver {
+        crate::report::Waiver {
+            finding: finding.into(),
+            owner: "ops".into(),
+            reason: "ordered".into(),
+            expires: "2027-01-31".into(),
+            state,
+        }
+    }
+
+    #[test]
+    fn a_waived_finding_does_not_close_the_gate_until_it_expires() {
+        let mut found = report(Verdict::Critical, (9, 10), Some(Severity::Critical));
+        found.waivers = vec![waiver("x", WaiverState::Expired), waiver("y", WaiverState::InForce)];
+        assert_eq!(of(&found, Severity::Warning, 0.5), Exit::Finding);
+        found.waivers = vec![waiver("x", WaiverState::InForce)];
+        assert_eq!(of(&found, Severity::Warning, 0.5), Exit::Clean);
+        found.coverage.answered = 1;
+        assert_eq!(of(&found, Severity::Warning, 0.5), Exit::Inconclusive);
     }
 
     #[test]

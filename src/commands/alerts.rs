@@ -7,8 +7,8 @@ use anyhow::Context;
 use super::{Failure, monitor, run::gather, write};
 use crate::{
     cli::{
-        HistoryArgs, JudgeArgs, LintArgs, OutputArgs, RenderArgs, ReplayArgs, RuleTargetArgs,
-        RulesFor, RunArgs,
+        GateArgs, HistoryArgs, JudgeArgs, LintArgs, OutputArgs, RenderArgs, ReplayArgs,
+        RuleTargetArgs, RulesFor, RunArgs,
     },
     config::{self, Environment, Settings},
     evidence::Evidence,
@@ -119,6 +119,7 @@ pub(super) fn settings(args: &RuleTargetArgs, env: &Environment) -> anyhow::Resu
         live: args.live.clone(),
         history: HistoryArgs::default(),
         judge: JudgeArgs { runbooks: args.runbooks.clone(), ..JudgeArgs::default() },
+        gate: GateArgs::default(),
         output: OutputArgs { quiet: args.quiet, ..OutputArgs::default() },
         config: args.config.clone(),
     };

@@ -150,7 +150,7 @@ fn gpus(settings: &LiveSettings, url: &str) -> Option<nvml::Options> {
     wanted.then_some(nvml::Options { library, deadline: settings.timeout })
 }
 
-fn live(settings: &LiveSettings, url: String, window: Duration) -> Live {
+pub(super) fn live(settings: &LiveSettings, url: String, window: Duration) -> Live {
     let http = Options {
         timeout: settings.timeout,
         max_body: usize::try_from(settings.max_body).unwrap_or(usize::MAX),

@@ -18,8 +18,12 @@ pub mod prefix_diff;
 pub mod receive;
 pub mod run;
 pub mod runbook;
+mod seal;
 pub mod settings;
 mod target;
+mod wait;
+mod waive;
+mod watch;
 mod write;
 
 use std::{ffi::OsString, fmt, path::Path};

@@ -8,7 +8,7 @@ use super::{
     write,
 };
 use crate::{
-    cli::{ConfigArgs, JudgeArgs, OutputArgs, PlainFormat, RunArgs, WatchArgs},
+    cli::{ConfigArgs, GateArgs, JudgeArgs, OutputArgs, PlainFormat, RunArgs, WatchArgs},
     config::{self, Environment, Settings},
     evidence::{Evidence, Time, bundle::url_without_credentials},
     exit::Exit,
@@ -153,6 +153,7 @@ fn as_run(args: &WatchArgs) -> RunArgs {
         live: args.live.clone(),
         history: args.history.clone(),
         judge: JudgeArgs { runbooks: args.runbooks.clone(), ..JudgeArgs::default() },
+        gate: GateArgs::default(),
         output: OutputArgs { quiet: args.quiet, ..OutputArgs::default() },
         config: args.config.clone(),
     }

@@ -5,14 +5,14 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     Failure, given,
     live::{self, Gathered},
-    write,
+    seal, wait, waive, watch, write,
 };
 use crate::{
     cli::{At, Format, RunArgs, Source},
     config::{self, Environment, Settings},
     evidence::{
         Evidence, SourceState, SourceStatus, Span,
-        bundle::{Bundle, Limits},
+        bundle::{Bundle, Limits, Redact},
     },
     exit::{self, Exit},
     report::{
@@ -46,6 +46,11 @@ impl Scope {
         }
     }
 
+    /// The command's name, as the report has it.
+    fn id(&self) -> &str {
+        self.runbook().unwrap_or("sweep")
+    }
+
     /// A sweep gates deploys, so it is stricter.
     fn fail_on(&self) -> Severity {
         match self {
@@ -62,22 +67,81 @@ pub fn run(scope: &Scope, args: &RunArgs, env: &Environment) -> anyhow::Result<E
 
 /// The same with settings that are put together already.
 pub(super) fn run_with(scope: &Scope, settings: &Settings) -> anyhow::Result<Exit> {
-    let library = sound_library(&settings.runbook_dirs, scope.runbook())?;
-    let runbook = find_runbook(scope, &library)?;
     settings.output.as_deref().map_or(Ok(()), write::check_destination)?;
-    let gathered = gather(settings)?;
+    settings.bundle.as_deref().map_or(Ok(()), seal::check_destination)?;
+    if let Some(interval) = settings.watch {
+        return watch::run(scope, settings, interval);
+    }
+    let judged = judged(scope, settings)?;
+    deliver(&judged.report, settings)?;
+    seal::keep(&judged, settings)?;
+    Ok(judged.exit)
+}
+
+/// A report, and what it was made of.
+pub(super) struct Judged {
+    /// The report.
+    pub(super) report: Report,
+    /// The evidence.
+    pub(super) bundle: Bundle,
+    /// What judged it.
+    pub(super) library: Library,
+    /// The times compared.
+    pub(super) ask: Ask,
+    /// Share of the checks that had to be answered.
+    pub(super) min_coverage: f64,
+    /// How the run ends.
+    pub(super) exit: Exit,
+    /// Whether gathering was cut short by a signal.
+    pub(super) cut_short: bool,
+}
+
+/// Gathers and judges. What is wrong with the runbooks is told before a server is sampled.
+pub(super) fn judged(scope: &Scope, settings: &Settings) -> anyhow::Result<Judged> {
+    let installed = || sound_library(&settings.runbook_dirs, scope.runbook());
+    let (library, gathered, sealed) = if settings.replay.is_empty() {
+        let library = installed()?;
+        find_runbook(scope, &library)?;
+        let gathered = match settings.wait {
+            Some(time) => wait::gather(settings, &library, time)?,
+            None => gather(settings)?,
+        };
+        (library, gathered, None)
+    } else {
+        let mut gathered = gather(settings)?;
+        let sealed = gathered.bundle.seal.take();
+        let own = sealed.as_ref().and_then(|seal| seal::library(seal, settings));
+        (own.map_or_else(installed, Ok)?, gathered, sealed)
+    };
+    let runbook = find_runbook(scope, &library)?;
     let evidence = sources::read(&gathered.bundle);
-    let ask = ask(settings, &evidence)?;
-    let report =
-        judge(&Asked { runbook, ask, min_coverage: settings.min_coverage }, &library, &evidence);
-    let text = render(&report, settings);
-    match &settings.output {
-        Some(path) => write::file(path, &text)?,
-        None => write::print(&text)?,
+    let sealed_ask = sealed.as_ref().map(|seal| &seal.asked).filter(|it| it.command == scope.id());
+    let asked = ask(settings, &evidence)?;
+    let ask = sealed_ask.filter(|_| asked == Ask::default()).map_or(asked, seal::ask);
+    let min_coverage = settings.min_coverage.or_else(|| sealed_ask?.min_coverage);
+    let min_coverage = min_coverage.unwrap_or(config::MIN_COVERAGE);
+    let mut report = judge(&Asked { runbook, ask, min_coverage }, &library, &evidence);
+    report.waivers = waive::applied(&report, &settings.waivers, &library, &evidence)?;
+    if let Some(seal) = &sealed {
+        seal::tell(seal, &report, settings);
     }
     let fail_on = settings.fail_on.unwrap_or_else(|| scope.fail_on());
-    let exit = exit::of(&report, fail_on, settings.min_coverage);
-    Ok(gathered.cut_short.unwrap_or(exit))
+    let exit = match exit::of(&report, fail_on, min_coverage) {
+        Exit::Clean if wait::was_too_short(&gathered.bundle) => Exit::Inconclusive,
+        exit => gathered.cut_short.unwrap_or(exit),
+    };
+    let cut_short = gathered.cut_short.is_some();
+    let bundle = gathered.bundle;
+    Ok(Judged { report, bundle, library, ask, min_coverage, exit, cut_short })
+}
+
+/// Writes the report to where it was asked for.
+pub(super) fn deliver(report: &Report, settings: &Settings) -> anyhow::Result<()> {
+    let text = render(report, settings);
+    match &settings.output {
+        Some(path) => write::file(path, &text),
+        None => write::print(&text),
+    }
 }
 
 /// What is asked of the evidence.
@@ -200,6 +264,10 @@ pub(super) fn gather(settings: &Settings) -> anyhow::Result<Gathered> {
         Gathered { bundle, cut_short: None }
     };
     leave_out(&mut gathered.bundle, &settings.live.sources);
+    if settings.bundle.is_some() {
+        // What is judged must be what is kept.
+        gathered.bundle.redact(Redact { addresses: settings.live.redact_addresses });
+    }
     Ok(gathered)
 }
 

@@ -80,6 +80,7 @@ fn general(settings: &Settings) -> Vec<Row> {
         names.collect::<Vec<_>>().join(", ")
     };
     let fields = live.gateway_fields.iter().map(|(meaning, name)| format!("{meaning} = {name}"));
+    let waived = settings.waivers.iter().map(|it| format!("{} until {}", it.finding, it.expires));
     let fail_on = settings.fail_on.map_or("critical (sweep: warning)".into(), |severity| {
         format!("{severity:?}").to_lowercase()
     });
@@ -102,7 +103,8 @@ fn general(settings: &Settings) -> Vec<Row> {
         ("max_body", Unit::Bytes.show(live.max_body as f64)),
         ("sources", names(&live.sources)),
         ("fail_on", fail_on),
-        ("min_coverage", settings.min_coverage.to_string()),
+        ("min_coverage", settings.min_coverage.unwrap_or(config::MIN_COVERAGE).to_string()),
+        ("waive", waived.collect::<Vec<_>>().join(", ")),
         ("format", format!("{:?}", settings.format).to_lowercase()),
         ("runbooks", paths(&settings.runbook_dirs)),
         ("history", span(settings.history.back)),

@@ -8,6 +8,7 @@ mod merge;
 mod pages;
 mod redact;
 mod save;
+mod seal;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{AdapterFolder, Probe, SourceState, SourceStatus, Time};
 pub use error::BundleError;
 pub use redact::{HIDDEN, Redact, args_without_secrets, shown, url_without_credentials};
+pub use seal::{Seal, SealedAsk};
 
 /// Version of the layout that [`Bundle::save`] writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -43,6 +45,8 @@ pub struct Bundle {
     pub kernel_log: Option<Vec<u8>>,
     /// The gateway's records, `gateway.jsonl`.
     pub gateway: Option<Vec<u8>>,
+    /// The report and the runbooks, where a run sealed them with its evidence.
+    pub seal: Option<Seal>,
     /// What could not be read, or was lost: shown, never swallowed.
     pub notes: Vec<SourceStatus>,
 }

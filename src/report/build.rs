@@ -78,6 +78,7 @@ pub fn build(case: &Case<'_>) -> Report {
         readings: facts::readings(case),
         series: facts::series(case, &symptoms, &causes),
         sources: case.evidence.sources.clone(),
+        waivers: Vec::new(),
         symptoms,
         causes,
     };

@@ -23,6 +23,8 @@ pub fn render(report: &Report) -> String {
         page.section(&format!("Cause: {}", text(&cause.title)), &evidence(cause));
     }
     page.section("What to do", &fixes(report));
+    let waived = words::waivers(report).into_iter().map(|it| format!("- {}\n", text(&it)));
+    page.section("Waived", &waived.collect::<Vec<_>>());
     page.section("Whom it hurt, by model", &per_model(report));
     page.section("Symptoms", &report.symptoms.iter().map(symptom).collect::<Vec<_>>());
     page.section("Path walked", &path(report));

@@ -49,6 +49,36 @@ pub struct Report {
     pub series: Vec<SeriesRow>,
     /// How each source answered.
     pub sources: Vec<SourceStatus>,
+    /// Findings that somebody answers for. They are shown like all others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<Waiver>,
+}
+
+/// A finding that somebody answers for until a day, as the settings file has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Waiver {
+    /// Id of a cause, or signal of a symptom.
+    pub finding: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// Why it may be so for now.
+    pub reason: String,
+    /// Last day on which it holds (UTC).
+    pub expires: String,
+    /// Whether it holds at the end of the time judged.
+    pub state: WaiverState,
+}
+
+/// Whether a waiver holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaiverState {
+    /// The finding is there, and does not close the gate.
+    InForce,
+    /// The finding is there, and counts: the day is over.
+    Expired,
+    /// The finding is not there.
+    Unused,
 }
 
 /// Name and version of the tool.
@@ -446,6 +476,7 @@ pub struct SeriesRow {
 }
 
 pub mod build;
+pub mod changes;
 pub mod json;
 pub mod markdown;
 pub mod terminal;

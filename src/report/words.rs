@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     AnswerWord, CauseFound, ClockSkew, Fix, Impact, Number, ReplicaCount, Replicas, Report, Status,
-    SymptomFound, SymptomReading, TimelineEntry, Verdict,
+    SymptomFound, SymptomReading, TimelineEntry, Verdict, Waiver, WaiverState,
     text::{clean, sentence, shorten_end, shorten_middle, width},
 };
 use crate::{
@@ -343,6 +343,25 @@ pub fn supported(report: &Report) -> impl Iterator<Item = &CauseFound> {
 pub fn top_cause(report: &Report) -> Option<&CauseFound> {
     let worse = supported(report).find(|cause| cause.severity > Severity::Info);
     worse.or_else(|| supported(report).next())
+}
+
+/// What became of each waiver whose finding is there, one sentence each.
+pub fn waivers(report: &Report) -> Vec<String> {
+    let told = |waiver: &Waiver| {
+        let Waiver { finding, owner, reason, expires, .. } = waiver;
+        let [finding, owner, reason] = [finding, owner, reason].map(|text| clean(text));
+        match waiver.state {
+            WaiverState::InForce => Some(format!(
+                "{finding} does not close the gate until {expires}: {owner} answers for it \
+                 ({reason})."
+            )),
+            WaiverState::Expired => Some(format!(
+                "{finding} counts again: the waiver of {owner} ended on {expires} ({reason})."
+            )),
+            WaiverState::Unused => None,
+        }
+    };
+    report.waivers.iter().filter_map(told).collect()
 }
 
 /// Supported causes that follow from `root`.

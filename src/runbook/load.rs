@@ -93,6 +93,25 @@ impl Library {
         }
     }
 
+    /// Every file that a sealed bundle keeps, so that it is judged alike later: the embedded ones
+    /// and the user's, by layer and path in it, e.g. `0/checks/queue.yaml`.
+    pub fn to_sealed(&self) -> BTreeMap<String, String> {
+        let own = self.files.iter().filter(|file| file.layer > 0).map(|file| (**file).clone());
+        let files = embedded_files().into_iter().chain(own);
+        files.map(|file| (sealed_name(&file), file.text)).collect()
+    }
+
+    /// Reads what [`Self::to_sealed`] gave.
+    pub fn from_sealed(sealed: &BTreeMap<String, String>) -> Result<Self, LoadError> {
+        let file = |(name, text): (&String, &String)| {
+            let (layer, path) = name.split_once('/').unwrap_or(("0", name));
+            SourceFile::new(format!("sealed runbooks/{path}"), text, layer.parse().unwrap_or(0))
+        };
+        let mut files: Vec<_> = sealed.iter().map(file).collect();
+        files.sort_by_key(|file| file.layer);
+        Self::from_files(files)
+    }
+
     /// Parses files; a later one overrides the ids of an earlier one.
     pub fn from_files(files: Vec<SourceFile>) -> Result<Self, LoadError> {
         let mut library = Self::default();
@@ -227,6 +246,14 @@ impl Embedded {
     }
 }
 
+fn sealed_name(file: &SourceFile) -> String {
+    let mut parts = file.path.rsplit(['/', '\\']);
+    let name = parts.next().unwrap_or_default();
+    let folder = parts.next().filter(|folder| ["checks", "causes"].contains(folder));
+    let folder = folder.map(|folder| format!("{folder}/")).unwrap_or_default();
+    format!("{}/{folder}{name}", file.layer)
+}
+
 /// The folder tells what a file holds.
 fn kind_of(path: &str) -> Kind {
     let mut parts = path.rsplit(['/', '\\']);
@@ -329,6 +356,22 @@ mod tests {
         scanned.sort_unstable();
         assert_eq!(scanned, parsed);
         assert!(library.policy.values().all(|entry| !entry.by_user));
+    }
+
+    #[test]
+    fn sealed_files_give_the_same_library_with_the_users_over_the_shipped() {
+        let own = file("/etc/mine/policy.yaml", "ttft_p95_seconds: {value: 9}\n", 1);
+        let mut files = embedded_files();
+        files.push(own);
+        let library = Library::from_files(files).unwrap();
+        let again = Library::from_sealed(&library.to_sealed()).unwrap();
+        assert_eq!(again.policy["ttft_p95_seconds"].value, 9.0);
+        let ids = |it: &Library| -> Vec<String> {
+            let all = it.checks.keys().chain(it.causes.keys()).chain(it.runbooks.keys());
+            all.chain(it.versions.keys()).chain(it.xids.keys()).cloned().collect()
+        };
+        assert_eq!(ids(&again), ids(&library));
+        assert_eq!(again.programs.len(), library.programs.len());
     }
 
     #[test]

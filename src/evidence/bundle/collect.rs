@@ -1,7 +1,9 @@
 //! Files of a bundle, one by one, within bounds.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
+use super::seal::{self, Seal};
 use super::{Bundle, FOLDERS, FORMAT_VERSION, Limits, MetaFile};
 use crate::evidence::SourceState;
 
@@ -13,6 +15,9 @@ pub(super) enum Part {
     Probes(u64),
     Adapters(u64),
     Record(&'static str, u64),
+    Seal,
+    Report,
+    Runbook,
     Log,
     KernelLog,
     Gateway,
@@ -26,7 +31,12 @@ pub(super) fn part(name: &str) -> Option<(&str, Part)> {
         "server.log" => return Some((rest, Part::Log)),
         "gateway.jsonl" => return Some((rest, Part::Gateway)),
         "kernel.log" => return Some((rest, Part::KernelLog)),
+        seal::LIST => return Some((rest, Part::Seal)),
+        seal::REPORT => return Some((rest, Part::Report)),
         _ => {}
+    }
+    if let Some(at) = runbooks_at(name).filter(|_| file.ends_with(".yaml")) {
+        return Some((name[..at].trim_end_matches('/'), Part::Runbook));
     }
     let (root, folder) = rest.rsplit_once('/').unwrap_or(("", rest));
     let (stem, suffix) = file.rsplit_once('.')?;
@@ -43,10 +53,18 @@ pub(super) fn part(name: &str) -> Option<(&str, Part)> {
     }
 }
 
+/// Where the folder of the runbooks begins in an entry's name.
+fn runbooks_at(name: &str) -> Option<usize> {
+    let inside = || name.find(&format!("/{}", seal::RUNBOOKS)).map(|at| at + 1);
+    if name.starts_with(seal::RUNBOOKS) { Some(0) } else { inside() }
+}
+
 /// Builds a bundle file by file.
 #[derive(Default)]
 pub(super) struct Collector {
     bundle: Bundle,
+    /// Hashes of the files read after the list of sealed ones.
+    seen: BTreeMap<String, String>,
     damaged: Vec<String>,
 }
 
@@ -130,12 +148,44 @@ impl Collector {
             );
             self.note("log", SourceState::Partial, detail);
         }
+        if skipped == 0 {
+            self.keep_hash("server.log", &log);
+        }
         self.bundle.log = Some(log);
         result.map(drop)
     }
 
+    /// Remembers the hash of a file, where a list of sealed files says what it should be.
+    fn keep_hash(&mut self, name: &str, body: &[u8]) {
+        let Some(seal) = &self.bundle.seal else { return };
+        let ends = std::iter::successors(Some(name), |rest| Some(rest.split_once('/')?.1));
+        if let Some(sealed) = ends.into_iter().find(|end| seal.hashes.contains_key(*end)) {
+            self.seen.insert(sealed.to_owned(), seal::hash(body));
+        }
+    }
+
+    fn keep_seal(&mut self, body: &[u8]) {
+        match Seal::read(body) {
+            Ok(seal) => self.bundle.seal = Some(seal),
+            Err(error) => self.damaged(format!("{} cannot be read: {error}", seal::LIST)),
+        }
+    }
+
+    fn keep_sealed(&mut self, part: Part, name: &str, body: &[u8]) {
+        let Some(seal) = &mut self.bundle.seal else { return };
+        if part == Part::Report {
+            seal.report = body.to_vec();
+        } else if let Some(at) = runbooks_at(name) {
+            let inside = name[at + seal::RUNBOOKS.len()..].to_owned();
+            seal.runbooks.insert(inside, String::from_utf8_lossy(body).into_owned());
+        }
+    }
+
     fn keep(&mut self, part: Part, name: &str, body: &[u8]) {
+        self.keep_hash(name, body);
         match part {
+            Part::Seal => self.keep_seal(body),
+            Part::Report | Part::Runbook => self.keep_sealed(part, name, body),
             Part::Meta => self.keep_meta(body),
             Part::Log => self.bundle.log = Some(body.to_vec()),
             Part::KernelLog => self.bundle.kernel_log = Some(body.to_vec()),
@@ -192,6 +242,10 @@ impl Collector {
     }
 
     pub(super) fn finish(mut self) -> Bundle {
+        if let Some(seal) = &mut self.bundle.seal {
+            seal.check(&self.seen);
+            self.bundle.notes.extend(seal.faults(&self.seen));
+        }
         let count = self.damaged.len();
         if let Some(first) = self.damaged.first() {
             let more = if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
@@ -216,6 +270,8 @@ mod tests {
         assert_eq!(part("elsewhere/17.json"), None);
         assert_eq!(part("a/server.log"), Some(("a", Part::Log)));
         assert_eq!(part("scrapes/later.prom"), None);
+        assert_eq!(part("a/runbooks/0/checks/x.yaml"), Some(("a", Part::Runbook)));
+        assert_eq!(part("runbooks/1/policy.yaml"), Some(("", Part::Runbook)));
         assert_eq!(part("gateway.jsonl"), Some(("", Part::Gateway)));
     }
 }

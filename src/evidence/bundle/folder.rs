@@ -127,6 +127,13 @@ fn inside(path: &Path, budget: &mut Limits) -> Result<Opened, BundleError> {
             Err(error) => collector.damaged(format!("{sub}/ cannot be listed: {error}")),
         }
     }
+    let layers = list(&root.join("runbooks")).unwrap_or_default();
+    for layer in &layers {
+        for sub in ["", "checks", "causes"] {
+            names.extend(list(&layer.join(sub)).unwrap_or_default());
+        }
+    }
+    names.sort_by_key(|name| !name.ends_with(super::seal::LIST));
     collect(&mut collector, &root, &names, budget);
     if collector.is_empty() && !loose.is_empty() {
         return loose_pages(&loose, budget);

@@ -18,6 +18,12 @@ fn join(mut first: Bundle, second: Bundle) -> Bundle {
             .to_owned();
         first.note("bundle", SourceState::Partial, detail);
     }
+    if first.seal.take().is_some() || second.seal.is_some() {
+        let detail = "of several recordings none is judged by the runbooks sealed in it: give a \
+                      sealed one alone for that"
+            .to_owned();
+        first.note("seal", SourceState::NotConfigured, detail);
+    }
     first.meta = join_meta(first.meta, second.meta);
     insert_all(&mut first.scrapes, second.scrapes);
     insert_all(&mut first.probes, second.probes);

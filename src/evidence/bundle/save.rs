@@ -69,6 +69,7 @@ impl Bundle {
         }
         for (name, body) in self.files()? {
             let target = folder.path().join(name);
+            fs::create_dir_all(target.parent().unwrap_or(folder.path()))?;
             let mut options = fs::OpenOptions::new();
             options.write(true).create_new(true).mode(0o600).open(target)?.write_all(&body)?;
         }
@@ -77,8 +78,18 @@ impl Bundle {
         Ok(())
     }
 
-    /// Every file of the bundle, `meta.json` first so that a cut archive still has it.
+    /// Every file: what tells of the others comes first, so that a cut archive still has it.
     fn files(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
+        let evidence = self.evidence_files()?;
+        let mut files = match &self.seal {
+            Some(seal) => seal.files(&evidence)?,
+            None => Vec::new(),
+        };
+        files.extend(evidence);
+        Ok(files)
+    }
+
+    fn evidence_files(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
         let mut meta = self.meta.clone();
         meta.format_version = FORMAT_VERSION;
         let meta = MetaFile { meta, notes: self.notes.clone() };

@@ -25,6 +25,7 @@ pub(super) fn blocks(report: &Report, style: &Style) -> Vec<Block> {
             blocks.extend(page.not_in_the_catalogue());
         }
     }
+    blocks.extend(page.waivers());
     if style.verbose == 0 {
         let used = blocks.iter().map(|block| block.lines.len()).sum();
         blocks.extend(page.path(used));
@@ -256,6 +257,11 @@ impl Page<'_> {
     fn replicas(&self, cause: &CauseFound) -> Option<Block> {
         let told = words::replicas_in_short(cause.replicas.as_ref()?);
         Some(self.cuttable(18, 1, "Replicas", &told))
+    }
+
+    /// Findings that somebody answers for.
+    fn waivers(&self) -> impl Iterator<Item = Block> {
+        words::waivers(self.report).into_iter().map(|text| self.cuttable(3, 1, "Waived", &text))
     }
 
     /// A command is shown whole or not at all: half a command is dangerous.
