@@ -275,11 +275,15 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         forget_history(&mut file);
     }
     let live = live_settings(&args.live, path.as_deref(), &file, env)?;
-    let history = history::history(
-        &args.history,
-        args.replay.at,
-        &given(path.as_deref(), &file, env, &live),
-    )?;
+    let runbook_dirs = runbook_dirs(&args.judge.runbooks, path.as_deref(), &file, env);
+    let known = history::Given {
+        path: path.as_deref(),
+        file: &file,
+        env,
+        sources: &live.sources,
+        runbook_dirs: &runbook_dirs,
+    };
+    let history = history::history(&args.history, args.replay.at, &known)?;
     if args.replay.replay.is_empty() && !history.is_asked() {
         needs_history(&args.replay)?;
     }
@@ -294,7 +298,7 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         history,
         fail_on: args.judge.fail_on.or(file.fail_on).map(Into::into),
         min_coverage: args.judge.min_coverage.or(file.min_coverage).unwrap_or(MIN_COVERAGE),
-        runbook_dirs: runbook_dirs(&args.judge.runbooks, path.as_deref(), &file, env),
+        runbook_dirs,
         format: output.format.or(file.format).unwrap_or(Format::Terminal),
         output: output.output.clone(),
         verbose: output.verbose,
@@ -305,16 +309,6 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         profile,
         origins,
     })
-}
-
-/// What settles the sources of history beside the flags.
-fn given<'a>(
-    path: Option<&'a Path>,
-    file: &'a FileConfig,
-    env: &'a Environment,
-    live: &'a LiveSettings,
-) -> history::Given<'a> {
-    history::Given { path, file, env, sources: &live.sources }
 }
 
 /// A recording holds its own history.
@@ -342,7 +336,14 @@ pub fn live(
 ) -> anyhow::Result<(LiveSettings, HistorySettings, Option<Duration>)> {
     let Given { path, file, .. } = layers::read(config, env)?;
     let live = live_settings(args, path.as_deref(), &file, env)?;
-    let history = history::history(history, None, &given(path.as_deref(), &file, env, &live))?;
+    let known = history::Given {
+        path: path.as_deref(),
+        file: &file,
+        env,
+        sources: &live.sources,
+        runbook_dirs: &runbook_dirs(&[], path.as_deref(), &file, env),
+    };
+    let history = history::history(history, None, &known)?;
     Ok((live, history, file.window))
 }
 
