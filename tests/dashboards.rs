@@ -270,8 +270,7 @@ fn grafana_takes_every_dashboard() {
 fn grafana_says(dashboard: &Value) -> String {
     let check = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/grafana_check.py");
     let mut python = Command::new(tool("python-grafana"));
-    let mut child =
-        python.arg(check).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = python.arg(check).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(dashboard.to_string().as_bytes()).unwrap();
     String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
 }

@@ -23,6 +23,7 @@ pub mod read;
 pub mod rule;
 pub mod shown;
 pub mod shown_slo;
+mod sound;
 pub mod state;
 pub mod tables;
 pub mod target;
