@@ -5,8 +5,8 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs,
-    path::Path,
     process::{Child, Command},
+    thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -36,6 +36,14 @@ const FAST: std::ops::Range<usize> = 2880..2910;
 const SLOW: std::ops::Range<usize> = 3400..3800;
 const RESTART: usize = 3900;
 const NIGHT: std::ops::Range<usize> = 4000..4300;
+
+/// Histograms with the bucket that holds what is not late, their bounds, and the mean of that. What is
+/// late takes 7 s.
+const HISTOGRAMS: [(&str, &str, &[&str], f64); 3] = [
+    ("vllm:time_to_first_token_seconds", "0.1", &["0.1", "0.25", "0.5", "2.5", "5.0", "10.0"], 0.1),
+    ("vllm:e2e_request_latency_seconds", "1.5", &["1.5", "2.0", "2.5", "5.0", "10.0"], 1.0),
+    ("vllm:request_queue_time_seconds", "0.3", &["0.3", "0.5", "2.0", "2.5", "5.0", "10.0"], 0.05),
+];
 
 /// What happens in a minute: requests, those that fail, and those that wait or are late.
 struct Minute {
@@ -93,25 +101,17 @@ fn story(end: usize, last: Time) -> Evidence {
             put("http_requests_total", &labels, grow(key, by));
         }
         let (all, soon) = (grow("all", now.requests), grow("soon", now.requests - now.late));
-        for (name, soon_until, late_until, mean) in [
-            ("vllm:time_to_first_token_seconds", "0.1", "5.0", 0.1),
-            ("vllm:e2e_request_latency_seconds", "1.5", "10.0", 1.0),
-            ("vllm:request_queue_time_seconds", "0.3", "5.0", 0.05),
-        ] {
+        for (name, soon_until, bounds, mean) in HISTOGRAMS {
             let bucket = format!("{name}_bucket");
-            let bounds = ["0.1", "0.25", "0.3", "0.5", "1.0", "1.5", "2.0", "2.5", "5.0", "10.0"];
-            let number = |text: &str| text.parse::<f64>().unwrap();
             for le in bounds {
-                let below = match number(le) {
-                    le if le >= number(late_until) => all,
-                    le if le >= number(soon_until) => soon,
-                    _ => 0.0,
-                };
+                let number = |text: &str| text.parse::<f64>().unwrap();
+                let below = if number(le) >= number(soon_until) { soon } else { 0.0 };
+                let below = if *le == "10.0" { all } else { below };
                 put(&bucket, &[model, ("le", le)], below);
             }
             put(&bucket, &[model, ("le", "+Inf")], all);
             put(&format!("{name}_count"), &[model], all);
-            put(&format!("{name}_sum"), &[model], all * mean);
+            put(&format!("{name}_sum"), &[model], soon * mean + (all - soon) * 7.0);
         }
         put("vllm:num_requests_waiting", &[model], now.waiting);
         put("vllm:num_requests_running", &[model], 10.0);
@@ -241,6 +241,21 @@ impl Prometheus {
         found.iter().map(|it| (word(it, "alertname"), word(it, "alertstate"))).collect()
     }
 
+    /// Waits until the server has evaluated its rules and says this of them.
+    #[track_caller]
+    fn await_alerts(&self, job: &str, expected: &BTreeMap<&str, &str>) {
+        let start = Instant::now();
+        loop {
+            let theirs = self.alerts(job);
+            let state = |id: &str| theirs.get(id).map_or("", String::as_str);
+            let wrong = expected.iter().find(|(id, ours)| state(id) != **ours);
+            let Some((id, ours)) = wrong else { return };
+            let late = start.elapsed() > Duration::from_secs(20);
+            assert!(!late, "{job}: {id} is {:?} and not {ours:?}", state(id));
+            thread::sleep(Duration::from_millis(500));
+        }
+    }
+
     /// When an expression holds, of all moments of a span that are a step apart.
     fn holds(&self, expr: &str, span: Span) -> Vec<Time> {
         let (start, end) = (format!("--start={}", span.from), format!("--end={}", span.to));
@@ -271,13 +286,12 @@ fn state_at(holds: &[Time], lasting: f64, at: Time) -> &'static str {
     if at - since >= lasting { "firing" } else { "pending" }
 }
 
-/// Moments that are judged: around what happens each minute, elsewhere each half hour.
-fn moments() -> Vec<usize> {
-    let edges = [FAST.start, FAST.end, SLOW.start, SLOW.end, RESTART, NIGHT.start, NIGHT.end];
-    let near =
-        |at: &usize| edges.iter().any(|edge| (edge.saturating_sub(3)..edge + 20).contains(at));
-    (2850..=END).filter(|at| at % 30 == 0 || near(at) && at % 2 == 0).collect()
-}
+/// Minutes that are judged: where something begins or ends, and some in between.
+const MOMENTS: [usize; 38] = [
+    2879, 2881, 2883, 2885, 2888, 2892, 2900, 2909, 2911, 2914, 2920, 2940, 2970, 3100, 3430, 3460,
+    3520, 3600, 3700, 3799, 3806, 3835, 3870, 3899, 3900, 3901, 3905, 3915, 3999, 4003, 4010, 4065,
+    4250, 4301, 4306, 4335, 4700, 5000,
+];
 
 /// Both take the same state at a moment, or one takes it a minute later.
 fn agree(theirs: [&str; 3], ours: &str) -> bool {
@@ -290,7 +304,7 @@ fn rules_of_a_real_prometheus_say_for_days_what_is_told() {
     let last = now();
     let evidence = story(END, last);
     // The story as it stands at these minutes, each ending now, for the server's own evaluation.
-    let ends = [2879, 2890, 2905, 2920, 3500, 3790, 3905, 4200, 4305, 5000];
+    let ends = [2905, 2920, 3790, 4305];
     let parts: Vec<(String, Evidence)> =
         ends.iter().map(|end| (format!("at-{end}"), story(*end, last))).collect();
     let mut jobs: Vec<(String, &Evidence)> =
@@ -300,23 +314,22 @@ fn rules_of_a_real_prometheus_say_for_days_what_is_told() {
     eprintln!("loaded after {:?}", started.elapsed());
 
     let mut live: BTreeMap<&str, usize> = BTreeMap::new();
-    std::thread::sleep(Duration::from_secs(2));
     for (job, evidence) in &parts {
+        let ours = told(evidence, last);
         let (_, written) = rendered(evidence, job);
-        let (theirs, ours) = (prometheus.alerts(job), told(evidence, last));
-        for (id, _, lasting) in written.iter().filter(|(id, ..)| ours.contains_key(id)) {
-            let theirs = theirs.get(id).map_or("", String::as_str);
-            // A server that has just been started knows of no time before.
-            let expected = match ours[id] {
-                "firing" if *lasting > 0.0 => "pending",
-                state => state,
-            };
-            assert_eq!(theirs, expected, "{job}: {id}");
-            *live.entry(expected).or_default() += 1;
-        }
+        let rules = written.iter().filter(|(id, ..)| ours.contains_key(id));
+        // A server that has just been started knows of no time before.
+        let expected: BTreeMap<&str, &str> = rules
+            .map(|(id, _, lasting)| match ours[id] {
+                "firing" if *lasting > 0.0 => (id.as_str(), "pending"),
+                state => (id.as_str(), state),
+            })
+            .collect();
+        prometheus.await_alerts(job, &expected);
+        expected.into_values().for_each(|state| *live.entry(state).or_default() += 1);
     }
     eprintln!("evaluated by the server: {live:?} after {:?}", started.elapsed());
-    assert!(live["firing"] >= 20 && live["pending"] >= 5 && live[""] >= 80, "{live:?}");
+    assert!(live["firing"] >= 15 && live["pending"] >= 10 && live[""] >= 60, "{live:?}");
 
     let span = Span { from: last - (END - 2780) as f64 * STEP, to: last };
     let (_, written) = rendered(&evidence, "story");
@@ -325,7 +338,7 @@ fn rules_of_a_real_prometheus_say_for_days_what_is_told() {
         .map(|(id, expr, lasting)| (id.as_str(), (prometheus.holds(expr, span), *lasting)))
         .collect();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    for moment in moments() {
+    for moment in MOMENTS {
         let at = last - (END - moment) as f64 * STEP;
         for (id, ours) in told(&evidence, at) {
             let Some((holds, lasting)) = held.get(id.as_str()) else { continue };
@@ -335,7 +348,7 @@ fn rules_of_a_real_prometheus_say_for_days_what_is_told() {
         }
     }
     eprintln!("compared over the story: {seen:?} after {:?}", started.elapsed());
-    assert!(seen["firing"] >= 200 && seen["pending"] >= 20 && seen[""] >= 2000, "{seen:?}");
+    assert!(seen["firing"] >= 60 && seen["pending"] >= 10 && seen[""] >= 500, "{seen:?}");
 
     backtests(&evidence, &held, last);
     eprintln!("all after {:?}", started.elapsed());
