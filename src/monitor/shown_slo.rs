@@ -255,10 +255,14 @@ impl<'a> Screen<'a> {
             .iter()
             .filter(|tier| speaks(tier))
             .for_each(|it| self.row(&it.id, &burn(slo, it)));
-        for rule in &slo.rules {
+        for rule in slo.rules.iter().filter(|rule| !is_said(slo, &rule.why)) {
             self.row("own rule", &own(slo, rule));
         }
-        self.together("unknown", |tier| tier.state == "unknown" && !speaks(tier), "not decided");
+        self.together(
+            "unknown",
+            |tier| tier.state == "unknown" && !speaks(tier) && !is_said(slo, &tier.why),
+            "not decided",
+        );
         self.together("never", |tier| tier.state == "never", "cannot fire");
         if let (Some(bound), Some(asked)) = (slo.snapped_to_seconds, slo.good_under_seconds) {
             let [bound, asked] = [bound, asked].map(|it| Unit::Seconds.show(it));
@@ -297,6 +301,11 @@ fn goal(slo: &ShownSlo) -> String {
     }
 }
 
+/// What an objective lacks is said once.
+fn is_said(slo: &ShownSlo, why: &Option<String>) -> bool {
+    slo.good.is_none() && why.is_some() && slo.why == *why
+}
+
 /// A tier has a row of its own where it is decided, or where something burns.
 fn speaks(tier: &ShownTier) -> bool {
     let burns = tier.burns.iter().flatten().any(|rate| *rate > 0.0);
@@ -314,7 +323,7 @@ fn now(slo: &ShownSlo) -> String {
         _ => "the server's metrics",
     };
     let Some(good) = slo.good else {
-        return format!("{}, by {by}", slo.why.clone().unwrap_or_default());
+        return slo.why.clone().unwrap_or_default();
     };
     let seen = seen(slo, &slo.window);
     let [bad, events] = [slo.bad, slo.events].map(|it| Unit::Count.show(it));
