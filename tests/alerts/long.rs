@@ -6,6 +6,7 @@ use std::{
     fmt::Write as _,
     fs,
     process::{Child, Command},
+    sync::LazyLock,
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -25,7 +26,7 @@ use serde_json::Value;
 
 use crate::{cli::finish, server::start, tools::tool};
 
-/// Minutes between two samples, and two evaluations.
+/// Seconds between two samples, and two evaluations.
 const STEP: f64 = 60.0;
 
 /// Minutes of the whole story: three days and a half.
@@ -134,7 +135,7 @@ fn story(end: usize, last: Time) -> Evidence {
 fn rendered(evidence: &Evidence, job: &str) -> (String, Vec<(String, String, f64)>) {
     let (rules, policy) = all();
     let target = Target::of_evidence(evidence, &matchers(&format!("job=\"{job}\"")).unwrap());
-    let text = prometheus::render(&rules, &policy, &target.unwrap());
+    let text = prometheus::render(rules, policy, &target.unwrap());
     let file: Value = serde_saphyr::from_str(&text).unwrap();
     let groups = file["groups"].as_array().unwrap().iter();
     let written = groups.flat_map(|group| group["rules"].as_array().unwrap());
@@ -145,8 +146,10 @@ fn rendered(evidence: &Evidence, job: &str) -> (String, Vec<(String, String, f64
     (text.clone(), each.collect())
 }
 
-fn all() -> (Rules, Policy) {
-    (Rules::embedded().unwrap(), Library::embedded().unwrap().policy)
+fn all() -> &'static (Rules, Policy) {
+    static ALL: LazyLock<(Rules, Policy)> =
+        LazyLock::new(|| (Rules::embedded().unwrap(), Library::embedded().unwrap().policy));
+    &ALL
 }
 
 /// The states of all rules as they are told here, by the names that they have in Prometheus; those
@@ -155,7 +158,7 @@ fn told(evidence: &Evidence, at: Time) -> BTreeMap<String, &'static str> {
     let (rules, policy) = all();
     let mut told = BTreeMap::new();
     for slo in &rules.slos {
-        let status = objective::status(slo, &rules, evidence, at).remove(0);
+        let status = objective::status(slo, rules, evidence, at).remove(0);
         let tiers = status.tiers.iter().map(|it| (format!("{}-{}", slo.id, it.rule.id), &it.state));
         let own = status.rules.iter().map(|it| (it.rule.id.clone(), &it.state));
         for (id, state) in tiers.chain(own) {
@@ -168,7 +171,7 @@ fn told(evidence: &Evidence, at: Time) -> BTreeMap<String, &'static str> {
         }
     }
     for alert in rules.alerts.iter().filter(|it| it.id != "endpoint-down") {
-        match state::check(alert, &rules, &policy, evidence, at).remove(0).state {
+        match state::check(alert, rules, policy, evidence, at).remove(0).state {
             State::Firing { .. } => told.insert(alert.id.clone(), "firing"),
             State::Pending { .. } => told.insert(alert.id.clone(), "pending"),
             State::Inactive => told.insert(alert.id.clone(), ""),
@@ -362,7 +365,7 @@ fn backtests(evidence: &Evidence, held: &BTreeMap<&str, (Vec<Time>, f64)>, last:
     let mut compared = 0;
     for id in ["error-rate-spike", "queue-overflow", "high-ttft", "preemption-rate-high"] {
         let alert = rules.alerts.iter().find(|alert| alert.id == id).unwrap();
-        let ours = state::backtest(alert, &rules, &policy, evidence, STEP).fired;
+        let ours = state::backtest(alert, rules, policy, evidence, STEP).fired;
         let ours = ours.iter().find(|fired| fired.from >= onset).unwrap().from - onset;
         let (holds, lasting) = &held[id];
         let fires = holds.iter().find(|at| state_at(holds, *lasting, **at) == "firing");
