@@ -128,7 +128,8 @@ fn a_month_with_an_incident_tells_what_is_left_and_what_fires() {
     ran.assert_code(1);
     assert_readable(&ran.stdout);
     for line in [
-        "Availability: MISSED (goal: 99.9 % good)",
+        "Availability: MET (goal: 99.9 % good)",
+        "Error rate: MISSED (goal: 99.9 % good)",
         "\"The chatbot is down.\" Lost conversions",
         "of 43.2 min of 30d; gone in",
         "at the rate of the last 1h",
