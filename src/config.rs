@@ -290,11 +290,15 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         forget_history(&mut file);
     }
     let live = live_settings(&args.live, path.as_deref(), &file, env)?;
-    let history = history::history(
-        &args.history,
-        args.replay.at,
-        &given(path.as_deref(), &file, env, &live),
-    )?;
+    let runbook_dirs = runbook_dirs(&args.judge.runbooks, path.as_deref(), &file, env);
+    let known = history::Given {
+        path: path.as_deref(),
+        file: &file,
+        env,
+        sources: &live.sources,
+        runbook_dirs: &runbook_dirs,
+    };
+    let history = history::history(&args.history, args.replay.at, &known)?;
     if args.replay.replay.is_empty() && !history.is_asked() {
         needs_history(&args.replay)?;
     }
@@ -314,7 +318,7 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         wait: args.gate.wait,
         watch: args.gate.watch,
         bundle: args.gate.bundle.clone(),
-        runbook_dirs: runbook_dirs(&args.judge.runbooks, path.as_deref(), &file, env),
+        runbook_dirs,
         format: output.format.or(file.format).unwrap_or(Format::Terminal),
         output: output.output.clone(),
         verbose: output.verbose,
@@ -335,16 +339,6 @@ fn with_runbooks(args: &RunArgs) -> anyhow::Result<WithRunbooks> {
     }
     let own = !args.judge.runbooks.is_empty();
     Ok(given.unwrap_or(if own { WithRunbooks::Current } else { WithRunbooks::Sealed }))
-}
-
-/// What settles the sources of history beside the flags.
-fn given<'a>(
-    path: Option<&'a Path>,
-    file: &'a FileConfig,
-    env: &'a Environment,
-    live: &'a LiveSettings,
-) -> history::Given<'a> {
-    history::Given { path, file, env, sources: &live.sources }
 }
 
 /// A recording holds its own history.
@@ -372,7 +366,14 @@ pub fn live(
 ) -> anyhow::Result<(LiveSettings, HistorySettings, Option<Duration>)> {
     let Given { path, file, .. } = layers::read(config, env)?;
     let live = live_settings(args, path.as_deref(), &file, env)?;
-    let history = history::history(history, None, &given(path.as_deref(), &file, env, &live))?;
+    let known = history::Given {
+        path: path.as_deref(),
+        file: &file,
+        env,
+        sources: &live.sources,
+        runbook_dirs: &runbook_dirs(&[], path.as_deref(), &file, env),
+    };
+    let history = history::history(history, None, &known)?;
     Ok((live, history, file.window))
 }
 

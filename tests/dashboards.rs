@@ -8,7 +8,13 @@ mod cli;
 #[path = "support/tools.rs"]
 mod tools;
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use cli::{diagnose, finish, run};
 use diagnose::monitor::{emf, load::Rules};
@@ -260,6 +266,28 @@ fn grafana_takes_every_dashboard() {
     }
 }
 
+/// What Grafana's own types say of a dashboard: nothing where they know and take all of it.
+fn grafana_says(dashboard: &Value) -> String {
+    let check = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/grafana_check.py");
+    let mut python = Command::new(tool("python-grafana"));
+    let mut child = python.arg(check).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(dashboard.to_string().as_bytes()).unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn grafana_knows_every_field_and_value_of_every_dashboard() {
+    for version in RELEASES {
+        assert_eq!(grafana_says(&grafana(version)), "", "{version}");
+    }
+    let mut wrong = grafana("0.23.0");
+    wrong["panels"][1]["gridPos"]["x"] = json!("3");
+    wrong["panels"][1]["options"]["colorMode"] = json!("pink");
+    wrong["panels"][2]["targets"][0]["expression"] = json!("up");
+    let said = grafana_says(&wrong);
+    assert_eq!(said.lines().count(), 3, "{said}");
+}
+
 #[track_caller]
 fn assert_no_overlap(places: impl Iterator<Item = [u64; 4]>) {
     let mut taken = BTreeSet::new();
@@ -500,6 +528,26 @@ fn records_become_lines_that_cloudwatch_reads() {
     }
     assert!(ran.stderr.contains("1 line told no metric"), "{}", ran.stderr);
     assert!(ran.stderr.contains("1 line could not be read"), "{}", ran.stderr);
+}
+
+/// The schema that AWS has published, beside the stricter one of this repository.
+#[test]
+fn lines_are_sound_by_the_schema_of_aws() {
+    let text = fs::read_to_string(tools::schema("embedded-metric-format.json")).unwrap();
+    let schema = serde_json::from_str(&text).unwrap();
+    let published =
+        jsonschema::options().with_draft(jsonschema::Draft::Draft7).build(&schema).unwrap();
+    let lines = lines(&emf(""));
+    lines.iter().for_each(|line| assert_valid(&published, line));
+    for (path, bad) in [
+        ("/_aws/CloudWatchMetrics/0/Namespace", Value::Null),
+        ("/_aws/CloudWatchMetrics/0/Dimensions", json!(["AdapterId"])),
+        ("/_aws/Timestamp", json!("now")),
+    ] {
+        let mut wrong = lines[0].clone();
+        *wrong.pointer_mut(path).unwrap() = bad;
+        assert!(!published.is_valid(&wrong), "{path}");
+    }
 }
 
 /// Rows of guide A's catalogue with their dimensions.

@@ -1,7 +1,9 @@
 //! Asking the sources that keep history, side by side.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
+    path::PathBuf,
     pin::Pin,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -20,6 +22,7 @@ use crate::{
         bundle::{self, Bundle, Redact},
     },
     exit::Exit,
+    monitor::{load::Rules, objective},
     signals::families,
     sources::{Fetched, aws, http, mlflow, prometheus},
 };
@@ -75,7 +78,8 @@ fn sources<'a>(
     if let Some(options) = prometheus(settings, live) {
         asked.push(Box::pin(prometheus::fetch(options, reach, deadline)));
     }
-    if let Some(options) = settings.aws.as_ref().and_then(|it| cloud(it, live, reach, deadline)) {
+    let cloud = |it| cloud(it, &settings.runbook_dirs, live, reach, deadline);
+    if let Some(options) = settings.aws.as_ref().and_then(cloud) {
         asked.push(Box::pin(aws::fetch(options)));
     }
     asked.extend(settings.mlflow.as_ref().map(|it| traces(it, live, reach, deadline)));
@@ -86,6 +90,7 @@ fn sources<'a>(
 /// cloud.
 fn cloud(
     settings: &AwsSettings,
+    runbook_dirs: &[PathBuf],
     live: &LiveSettings,
     reach: Span,
     deadline: Duration,
@@ -112,6 +117,7 @@ fn cloud(
             namespace: settings.namespace.clone(),
             metrics: settings.metrics.clone(),
             dimensions: settings.dimensions.clone(),
+            ranks: ranks(runbook_dirs),
         },
         warm_pool_group: settings.warm_pool_group.clone(),
         reach,
@@ -119,6 +125,24 @@ fn cloud(
         timeout: live.timeout,
         deadline,
     })
+}
+
+/// The percentile ranks that objectives count by. Rules that cannot be read are told of elsewhere, and
+/// ask for none.
+fn ranks(runbook_dirs: &[PathBuf]) -> BTreeMap<String, Vec<String>> {
+    let Ok(rules) = Rules::load(runbook_dirs) else { return BTreeMap::new() };
+    let mut ranks: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for slo in &rules.slos {
+        let Some(latency) = &slo.latency else { continue };
+        let query = objective::measure(slo, &rules).and_then(|it| it.cloudwatch.as_ref());
+        let Some(query) = query else { continue };
+        let all = ranks.entry(query.metric.clone()).or_default();
+        let rank = query.rank(latency.good_under);
+        if !all.contains(&rank) {
+            all.push(rank);
+        }
+    }
+    ranks
 }
 
 /// How Prometheus is asked, and for which metrics.
@@ -226,6 +250,14 @@ fn target(settings: &HistorySettings) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn objectives_ask_for_the_share_of_what_is_good_in_the_units_of_the_metric() {
+        let ranks = ranks(&[]);
+        assert_eq!(ranks["TTFTMs"], ["PR(:200)"]);
+        assert_eq!(ranks["TotalMs"], ["PR(:2000)"]);
+        assert_eq!(ranks["QueueWaitMs"], ["PR(:100)"]);
+    }
 
     #[test]
     fn the_end_is_now_or_what_was_asked_for_and_never_in_the_future() {

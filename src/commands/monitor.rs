@@ -12,10 +12,11 @@ use crate::{
     config::{self, Environment, Settings},
     evidence::{Evidence, Time, bundle::url_without_credentials},
     exit::Exit,
-    monitor::{Alert, duration, load::Rules, objective, shown, state},
+    monitor::{Alert, Slo, duration, load::Rules, objective, shown, shown_slo, state},
     runbook::{Library, Severity, problem::did_you_mean},
     signals::Ask,
     sources,
+    unit::Unit,
 };
 
 /// Seconds that a sweep over a firing looks at, where it fired for less.
@@ -30,21 +31,23 @@ struct Watched {
     at: Time,
 }
 
-/// Judges the objectives. Exit 1 where one is missed or a tier fires, 3 where none can be told.
+/// Judges the objectives. Exit 1 where one is missed, or a tier or a rule of its own fires, 3 where
+/// none can be told.
 pub fn slo(args: &WatchArgs, env: &Environment) -> anyhow::Result<Exit> {
     let rules = rules(&args.runbooks, &args.config, env)?;
     known(&args.ids, rules.slos.iter().map(|slo| slo.id.as_str()), "objective")?;
     let watched = look(args, env, rules)?;
-    let wanted = watched.rules.slos.iter().filter(|slo| is_wanted(args, &slo.id));
-    let told = wanted.filter_map(|slo| {
-        let status = objective::status(slo, &watched.rules, &watched.evidence, watched.at)?;
-        Some(shown::slo(slo, &status))
-    });
-    let told: Vec<_> = told.collect();
-    put(args, &watched, &told, shown::slos_on_screen)?;
-    let fires = |slo: &shown::ShownSlo| slo.tiers.iter().any(|tier| tier.state == "firing");
+    let rules = &watched.rules;
+    let wanted = rules.slos.iter().filter(|slo| is_wanted(args, &slo.id));
+    let each = |slo: &Slo| {
+        let unit = objective::measure(slo, rules).map_or(Unit::Count, |measure| measure.unit);
+        let told = objective::status(slo, rules, &watched.evidence, watched.at);
+        told.into_iter().map(|status| shown_slo::slo(slo, unit, &status)).collect::<Vec<_>>()
+    };
+    let told: Vec<_> = wanted.flat_map(each).collect();
+    put(args, &watched, &told, shown_slo::slos_on_screen)?;
     Ok(match () {
-        () if told.iter().any(|slo| slo.state == "missed" || fires(slo)) => Exit::Finding,
+        () if told.iter().any(|slo| slo.state == "missed" || slo.fires()) => Exit::Finding,
         () if told.iter().all(|slo| slo.state == "unknown") => Exit::Inconclusive,
         () => Exit::Clean,
     })

@@ -31,6 +31,8 @@ pub struct HistorySettings {
     pub aws: Option<AwsSettings>,
     /// MLflow, where one is given.
     pub mlflow: Option<MlflowSettings>,
+    /// The user's directories, whose objectives settle what CloudWatch counts.
+    pub runbook_dirs: Vec<PathBuf>,
 }
 
 /// `[prometheus]`: a server with the HTTP API of Prometheus.
@@ -114,6 +116,8 @@ pub(super) struct Given<'a> {
     pub(super) env: &'a Environment,
     /// The sources in use.
     pub(super) sources: &'a [Source],
+    /// The user's directories.
+    pub(super) runbook_dirs: &'a [PathBuf],
 }
 
 /// Flags win over the file.
@@ -122,7 +126,7 @@ pub(super) fn history(
     at: Option<At>,
     given: &Given<'_>,
 ) -> anyhow::Result<HistorySettings> {
-    let &Given { path, file, env, sources } = given;
+    let &Given { path, file, env, sources, runbook_dirs } = given;
     let settings = HistorySettings {
         at,
         back: args.history.or(file.history).unwrap_or(BACK),
@@ -130,6 +134,7 @@ pub(super) fn history(
         prometheus_token: env.prometheus_token.clone(),
         aws: aws(args, file),
         mlflow: mlflow(args, file, env).filter(|_| sources.contains(&Source::Mlflow)),
+        runbook_dirs: runbook_dirs.to_vec(),
     };
     without_effect(args, &settings)?;
     Ok(settings)
@@ -187,7 +192,8 @@ mod tests {
         let all: Vec<Source> = clap::ValueEnum::value_variants().to_vec();
         let file = toml::from_str(toml).unwrap();
         let env = Environment::default();
-        history(args, None, &Given { path: None, file: &file, env: &env, sources: &all })
+        let given = Given { path: None, file: &file, env: &env, sources: &all, runbook_dirs: &[] };
+        history(args, None, &given)
     }
 
     #[test]

@@ -120,6 +120,7 @@ impl Bundle {
         self.scrapes.is_empty()
             && self.probes.is_empty()
             && self.records.values().all(BTreeMap::is_empty)
+            && self.gateway.is_none()
             && self.log.is_none()
             && self.kernel_log.is_none()
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use serde::de::DeserializeOwned;
 
-use super::{Alert, Measure, Slo, Threshold, TierRule, dashboard::Row};
+use super::{Alert, Measure, Slo, Threshold, TierRule, dashboard::Row, sound};
 use crate::runbook::{
     PolicyEntry,
     load::{Embedded, LoadError, monitoring_files, parse},
@@ -46,8 +46,12 @@ impl Rules {
             }
         }
         let mut rules = Self::default();
-        let added = files.into_iter().map(|file| rules.add(&Arc::new(file)));
-        let problems: Vec<Problem> = added.filter_map(|it| it.err().map(|it| *it)).collect();
+        let files: Vec<Arc<SourceFile>> = files.into_iter().map(Arc::new).collect();
+        let added = files.iter().map(|file| rules.add(file));
+        let mut problems: Vec<Problem> = added.filter_map(|it| it.err().map(|it| *it)).collect();
+        if problems.is_empty() && !dirs.is_empty() {
+            problems = sound::problems(&rules, &files);
+        }
         if unreadable.is_empty() && problems.is_empty() {
             return Ok(rules);
         }
@@ -108,6 +112,12 @@ mod tests {
         runbook::Library,
         signals::{self, families},
     };
+
+    #[test]
+    fn what_ships_is_sound() {
+        let files: Vec<_> = EMBEDDED.iter().map(|file| Arc::new(file.compiled())).collect();
+        assert_eq!(sound::problems(&Rules::embedded().unwrap(), &files), []);
+    }
 
     #[test]
     fn everything_that_is_named_exists() {

@@ -10,6 +10,7 @@ pub mod cloudwatch_dashboard;
 pub mod collector;
 pub mod dashboard;
 pub mod emf;
+pub mod events;
 pub mod grafana;
 pub mod lint;
 pub mod load;
@@ -21,13 +22,15 @@ pub mod promql;
 pub mod read;
 pub mod rule;
 pub mod shown;
+pub mod shown_slo;
+mod sound;
 pub mod state;
 pub mod tables;
 pub mod target;
 
 use serde::Deserialize;
 
-use crate::{runbook::Severity, unit::Unit};
+use crate::{evidence::gateway::GatewayRecord, runbook::Severity, unit::Unit};
 
 /// Something that can be measured, and how each backend is asked for it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -164,6 +167,19 @@ pub enum RecordField {
     TtftMs,
     /// Time to the end of the answer.
     TotalMs,
+    /// Time in the engine's queue.
+    QueueWaitMs,
+}
+
+impl RecordField {
+    /// Its value in a record, milliseconds.
+    pub fn read(self, record: &GatewayRecord) -> Option<f64> {
+        match self {
+            Self::TtftMs => record.ttft_ms,
+            Self::TotalMs => record.total_ms,
+            Self::QueueWaitMs => record.queue_wait_ms,
+        }
+    }
 }
 
 /// A question to CloudWatch.
@@ -172,7 +188,8 @@ pub enum RecordField {
 pub struct CloudQuery {
     /// The metric, in its usual spelling.
     pub metric: String,
-    /// `Average`, `Sum`, `SampleCount`, `Maximum` or a percentile such as `p95`.
+    /// `Average`, `Sum`, `SampleCount`, `Maximum` or a percentile such as `p95`. A sum or a number of
+    /// samples is divided by time where the measure's unit is a rate.
     pub statistic: String,
     /// The metric that it is divided by, where the measure is a ratio of two.
     #[serde(default)]
@@ -194,6 +211,13 @@ impl CloudQuery {
     pub fn scale(&self) -> f64 {
         let milliseconds = self.metric.ends_with("Ms") && self.statistic != "SampleCount";
         self.scale.unwrap_or(if milliseconds { 1e-3 } else { 1.0 })
+    }
+
+    /// The statistic that tells how many per cent of the samples are at or below a bound, which is in
+    /// the unit of the measure: percentile rank.
+    pub fn rank(&self, bound: f64) -> String {
+        let bound = (bound / self.scale() * 1e6).round() / 1e6;
+        format!("PR(:{bound})")
     }
 
     /// Names of its dimensions.

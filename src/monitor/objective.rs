@@ -1,21 +1,28 @@
-//! Objectives over history: what is left of a budget, how fast it burns, and which tiers fire.
+//! Objectives over history: what is left of a budget, how fast it burns, and which rules fire.
 
 use crate::{
-    evidence::{Evidence, Series, Span, Time},
-    signals::{Frame, Missing},
+    evidence::{Evidence, Time, series::Labels},
+    signals::{Estimate, Missing},
+    unit::Unit,
 };
 
 use super::{
-    Measure, Query, RecordField, RecordQuery, Slo, TierRule,
+    Alert, Condition, Measure, MissingMeans, Slo, SloRule, Threshold, TierRule,
     burn::{Events, Objective, Tier},
+    events::{Kind, Source, sources},
     load::Rules,
-    read::{failed, growth},
     seconds,
+    state::{self, Policy, State},
 };
+
+/// Seconds that a rule on the measure itself looks back over.
+pub const RECENT: f64 = 300.0;
 
 /// What is known of an objective at a moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
+    /// What its events are told apart by; empty where there is one model only.
+    pub of: Labels,
     /// Share of good events over the objective's own window, with the events behind it.
     pub now: Counted,
     /// The events of its whole period, as far as history reaches.
@@ -27,15 +34,31 @@ pub struct Status {
     /// Share that is left, below 0 where it is overspent; `None` where history does not cover the
     /// period, as what was spent before it is not known.
     pub left: Option<f64>,
-    /// Seconds until it is gone, at the rate of the fastest tier's long window; `None` where that
-    /// does not burn, or nothing is known.
+    /// The rate that the budget burns at now: that of the fastest tier's long window, and of the
+    /// objective's own window where it has no tiers. `None` where nothing is known.
+    pub burns: Option<Burns>,
+    /// Seconds until it is gone, at that rate; `None` where it does not burn, or what is left is not
+    /// known.
     pub exhausted_in: Option<f64>,
     /// The tiers, in their order.
     pub tiers: Vec<TierStatus>,
+    /// Its own rules, in their order.
+    pub rules: Vec<RuleStatus>,
     /// Where the bound of a latency is no bucket's: the one used instead, in seconds.
     pub snapped: Option<f64>,
     /// The source of the events.
-    pub source: &'static str,
+    pub source: Kind,
+}
+
+/// A burn rate with the window that it is of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Burns {
+    /// How many times faster than allowed the budget is spent.
+    pub rate: f64,
+    /// Seconds of the window.
+    pub window: f64,
+    /// Seconds that a whole budget lasts at that rate; `None` where it does not burn.
+    pub whole_lasts: Option<f64>,
 }
 
 /// Events of a span.
@@ -54,22 +77,42 @@ pub struct TierStatus {
     pub rule: TierRule,
     /// Burn rate from which it fires.
     pub factor: f64,
-    /// Burn rate of the long window, where events are known.
-    pub long: Option<f64>,
-    /// Burn rate of the short one.
-    pub short: Option<f64>,
-    /// Events of the long window.
-    pub events: f64,
+    /// The long window and the short one.
+    pub windows: [Window; 2],
     /// What it says.
-    pub state: TierState,
+    pub state: RuleState,
 }
 
-/// What a tier says.
+/// What a window says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Window {
+    /// Burn rate, where events are known.
+    pub burns: Option<f64>,
+    /// Number of events; 0 where none are known.
+    pub events: f64,
+}
+
+/// One of an objective's own rules at a moment.
 #[derive(Debug, Clone, PartialEq)]
-pub enum TierState {
+pub struct RuleStatus {
+    /// The rule.
+    pub rule: SloRule,
+    /// Burn rate from which it fires, and what its window says; `None` for a rule on the measure.
+    pub window: Option<(f64, Window)>,
+    /// Value of the measure, for a rule on that, where it is known.
+    pub value: Option<Estimate>,
+    /// What it says.
+    pub state: RuleState,
+}
+
+/// What a rule says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RuleState {
     /// It fires.
     Fires,
-    /// It does not.
+    /// Its condition holds, but not for long enough yet.
+    Pending,
+    /// It does not fire.
     Quiet,
     /// It never can, and why.
     Never(String),
@@ -77,32 +120,13 @@ pub enum TierState {
     Unknown(String),
 }
 
-/// What evidence tells of an objective at `at`.
-pub fn status(slo: &Slo, rules: &Rules, evidence: &Evidence, at: Time) -> Option<Status> {
-    let objective = Objective { share: slo.objective, period: seconds(&slo.period)? };
-    let source = Source { slo, measure: measure(slo, rules)?, evidence };
-    let counted = |window: f64| Counted { window, events: source.events(at, window) };
-    let period = counted(objective.period);
-    let known = period.events.as_ref().ok().copied();
-    let covered = objective.period.min(at - evidence.span.from).max(0.0);
-    let ratio = known.and_then(Events::ratio);
-    let spent = ratio.map(|bad| objective.spent(objective.burn_rate(bad), covered));
-    let left = spent.map(|spent| 1.0 - spent).filter(|_| covers(covered, objective.period));
-    let set = slo.burn.as_ref().and_then(|name| rules.tiers.get(name));
-    let tiers: Vec<TierStatus> =
-        set.into_iter().flatten().filter_map(|rule| source.tier(objective, rule, at)).collect();
-    let fastest = tiers.first().and_then(|tier| tier.long);
-    Some(Status {
-        now: counted(seconds(&slo.window)?),
-        covered,
-        spent,
-        exhausted_in: left.zip(fastest).and_then(|(left, rate)| objective.exhausted_in(left, rate)),
-        left,
-        tiers,
-        snapped: source.snapped(),
-        source: source.name(),
-        period,
-    })
+/// What evidence tells of an objective at `at`: one status, or one for each model. None where a time
+/// of the objective cannot be read.
+pub fn status(slo: &Slo, rules: &Rules, evidence: &Evidence, at: Time) -> Vec<Status> {
+    let Some(measure) = measure(slo, rules) else { return Vec::new() };
+    let sources = sources(slo, measure, evidence, at);
+    let asked = sources.into_iter().map(|source| Asked { slo, rules, evidence, at, source });
+    asked.filter_map(|asked| asked.status()).collect()
 }
 
 /// Whether history reaches over a window, but for what two pages may lack at its ends.
@@ -129,131 +153,226 @@ pub fn never(objective: Objective, tier: Tier) -> Option<String> {
     if tier.long > objective.period {
         return Some("has a window longer than the period of the objective".into());
     }
-    let most = 1.0 / objective.budget();
+    let times = |rate: f64| Unit::Factor.show(rate);
+    let (from, most) = (times(objective.factor(tier)), times(1.0 / objective.budget()));
     Some(format!(
-        "would fire at {:.3}× the budget, and all requests failing burn {most:.3}×",
-        objective.factor(tier)
+        "would fire at {from} the budget, and {most} is all that can burn, with every event bad"
     ))
 }
 
-/// Where the events of an objective come from.
-struct Source<'a> {
+/// An objective with one source of its events, at a moment.
+struct Asked<'a> {
     slo: &'a Slo,
-    measure: &'a Measure,
+    rules: &'a Rules,
     evidence: &'a Evidence,
+    at: Time,
+    source: Source<'a>,
 }
 
-impl Source<'_> {
-    fn uses_records(&self) -> bool {
-        let metrics = self.measure.metrics.as_ref().map(super::read::family);
-        let set = &self.evidence.series;
-        let there =
-            metrics.is_some_and(|family| crate::signals::families::exported(family, set).is_some());
-        !there && self.measure.records.is_some() && self.evidence.gateway.is_some()
+impl Asked<'_> {
+    fn status(&self) -> Option<Status> {
+        let slo = self.slo;
+        let objective = Objective { share: slo.objective, period: seconds(&slo.period)? };
+        let (period, now) = (self.counted(objective.period), self.counted(seconds(&slo.window)?));
+        let ratio = period.events.as_ref().ok().copied().and_then(Events::ratio);
+        let covered = objective.period.min(self.covered());
+        let spent = ratio.map(|bad| objective.spent(objective.burn_rate(bad), covered));
+        let left = spent.map(|spent| 1.0 - spent).filter(|_| covers(covered, objective.period));
+        let set = slo.burn.as_ref().and_then(|name| self.rules.tiers.get(name));
+        let tiers: Vec<TierStatus> =
+            set.into_iter().flatten().filter_map(|rule| self.tier(objective, rule)).collect();
+        let burns = self.burns(objective, &tiers, &now);
+        let rate = burns.map(|burns| burns.rate);
+        Some(Status {
+            of: self.source.of.clone(),
+            rules: slo.rules.iter().map(|rule| self.rule(objective, rule)).collect(),
+            exhausted_in: left
+                .zip(rate)
+                .and_then(|(left, rate)| objective.exhausted_in(left, rate)),
+            snapped: self.source.snapped(),
+            source: self.source.kind,
+            now,
+            period,
+            covered,
+            spent,
+            left,
+            burns,
+            tiers,
+        })
     }
 
-    fn name(&self) -> &'static str {
-        if self.uses_records() { "gateway" } else { "metrics" }
+    fn covered(&self) -> f64 {
+        (self.at - self.source.since).max(0.0)
     }
 
-    fn events(&self, at: Time, window: f64) -> Result<Events, Missing> {
-        let span = Span { from: at - window, to: at };
-        if self.uses_records() {
-            return self.of_records(span);
-        }
-        let frame = Frame::new(self.evidence, span);
-        match &self.measure.metrics {
-            Some(Query::Ratio { of, to }) => {
-                let (bad, total) = (growth(&frame, of, &|_| true)?, growth(&frame, to, &|_| true)?);
-                Ok(Events { bad, total })
-            }
-            Some(Query::Quantile { of, .. }) => {
-                let histogram = frame.view.histogram_where(frame.name(of)?, |_: &Series| true);
-                let histogram = histogram.ok_or_else(|| Missing::no_samples("two samples"))?;
-                let bound = histogram.bound_at_or_above(self.good_under());
-                let bad = bound.and_then(|bound| histogram.above(bound));
-                let bad = bad.ok_or_else(|| Missing::no_samples("bucket"))?;
-                Ok(Events { bad, total: histogram.count })
-            }
-            _ => Err(Missing::no_samples("event that this measure counts")),
-        }
+    fn counted(&self, window: f64) -> Counted {
+        Counted { window, events: self.source.events(self.at, window) }
     }
 
-    fn of_records(&self, span: Span) -> Result<Events, Missing> {
-        let records =
-            self.evidence.gateway.as_ref().map(|log| log.within(span)).unwrap_or_default();
-        let bad: Vec<bool> = match &self.measure.records {
-            Some(RecordQuery::Quantile { of, .. }) => {
-                let late = self.good_under() * 1e3;
-                let field = records.iter().filter_map(|it| match of {
-                    RecordField::TtftMs => it.ttft_ms,
-                    RecordField::TotalMs => it.total_ms,
-                });
-                field.map(|ms| ms > late).collect()
-            }
-            _ => records.iter().filter_map(failed).collect(),
+    fn burns(&self, objective: Objective, tiers: &[TierStatus], now: &Counted) -> Option<Burns> {
+        let fastest = tiers
+            .first()
+            .and_then(|tier| Some((tier.windows[0].burns?, seconds(&tier.rule.long)?)));
+        let own = || {
+            let ratio = now.events.as_ref().ok().copied().and_then(Events::ratio)?;
+            Some((objective.burn_rate(ratio), now.window))
         };
-        if bad.is_empty() {
-            return Err(Missing::no_samples("gateway record"));
-        }
-        let late = bad.iter().filter(|bad| **bad).count();
-        Ok(Events { bad: late as f64, total: bad.len() as f64 })
+        let (rate, window) = fastest.or_else(own)?;
+        Some(Burns { rate, window, whole_lasts: objective.exhausted_in(1.0, rate) })
     }
 
-    fn good_under(&self) -> f64 {
-        self.slo.latency.as_ref().map_or(f64::INFINITY, |it| it.good_under)
-    }
-
-    /// The bound used instead, where the asked one is no bucket's.
-    fn snapped(&self) -> Option<f64> {
-        if self.uses_records() {
-            return None;
-        }
-        let Some(Query::Quantile { of, .. }) = &self.measure.metrics else { return None };
-        let frame = Frame::new(self.evidence, self.evidence.span);
-        let histogram = frame.view.histogram(frame.name(of).ok()?)?;
-        let bound = histogram.bound_at_or_above(self.good_under())?;
-        (bound != self.good_under()).then_some(bound)
-    }
-
-    fn tier(&self, objective: Objective, rule: &TierRule, at: Time) -> Option<TierStatus> {
+    fn tier(&self, objective: Objective, rule: &TierRule) -> Option<TierStatus> {
         let tier = tier(rule)?;
-        let (long, short) = (self.events(at, tier.long), self.events(at, tier.short));
-        let rate = |events: &Result<Events, Missing>| {
-            events.as_ref().ok()?.ratio().map(|ratio| objective.burn_rate(ratio))
-        };
-        let total = long.as_ref().map_or(0.0, |events| events.total);
-        let (burns_long, burns_short) = (rate(&long), rate(&short));
-        let state = match (never(objective, tier), &long, &short) {
-            (Some(why), ..) => TierState::Never(why),
-            (None, Err(missing), _) | (None, _, Err(missing)) => {
-                TierState::Unknown(missing.why.clone())
-            }
-            (None, Ok(long), Ok(short)) if objective.fires(tier, *long, *short) => TierState::Fires,
-            (None, Ok(long), _) if long.total < objective.least_events(tier) => {
-                let needed = objective.least_events(tier);
-                TierState::Unknown(format!("{} of {needed} events needed", long.total.round()))
-            }
-            _ if !covers(at - self.evidence.span.from, tier.long) => {
-                TierState::Unknown(format!("history does not cover {}", rule.long))
-            }
-            _ => TierState::Quiet,
-        };
+        let events = [tier.long, tier.short].map(|window| self.source.events(self.at, window));
+        let windows = events.clone().map(|events| Window::of(objective, events.ok()));
         Some(TierStatus {
             rule: rule.clone(),
             factor: objective.factor(tier),
-            long: burns_long,
-            short: burns_short,
-            events: total,
-            state,
+            windows,
+            state: self.burning(objective, tier, events),
         })
+    }
+
+    /// Whether both windows of a tier burn.
+    fn burning(
+        &self,
+        objective: Objective,
+        tier: Tier,
+        [long, short]: [Result<Events, Missing>; 2],
+    ) -> RuleState {
+        if let Some(why) = never(objective, tier) {
+            return RuleState::Never(why);
+        }
+        let (long, short) = match (long, short) {
+            (Ok(long), Ok(short)) => (long, short),
+            (Err(missing), _) | (_, Err(missing)) => return RuleState::Unknown(missing.why),
+        };
+        let needed = objective.least_events(tier);
+        match () {
+            () if objective.fires(tier, long, short) => RuleState::Fires,
+            () if long.total < needed => {
+                RuleState::Unknown(format!("{} of {needed} events needed", long.total.round()))
+            }
+            () => self.quiet(tier.long),
+        }
+    }
+
+    /// What does not fire is quiet where its window was seen.
+    fn quiet(&self, window: f64) -> RuleState {
+        match covers(self.covered(), window) {
+            true => RuleState::Quiet,
+            false => {
+                RuleState::Unknown(format!("history does not cover {}", super::duration(window)))
+            }
+        }
+    }
+
+    fn rule(&self, objective: Objective, rule: &SloRule) -> RuleStatus {
+        let within = rule.within.as_deref().and_then(seconds);
+        match (rule.spends, rule.ratio_above, rule.above, within) {
+            (Some(spends), _, _, Some(window)) => {
+                let tier = Tier { spends, long: window, short: window };
+                let events = self.source.events(self.at, window);
+                let said = Window::of(objective, events.clone().ok());
+                RuleStatus {
+                    rule: rule.clone(),
+                    window: Some((objective.factor(tier), said)),
+                    value: None,
+                    state: self.burning(objective, tier, [events.clone(), events]),
+                }
+            }
+            (_, Some(bound), _, Some(window)) => self.ratio(objective, rule, bound, window),
+            (.., Some(bound), _) => self.over(rule, bound),
+            _ => RuleStatus {
+                rule: rule.clone(),
+                window: None,
+                value: None,
+                state: RuleState::Unknown("it has no threshold".into()),
+            },
+        }
+    }
+
+    /// A rule on the share of bad events.
+    fn ratio(&self, objective: Objective, rule: &SloRule, bound: f64, window: f64) -> RuleStatus {
+        let events = self.source.events(self.at, window);
+        let state = match &events {
+            Err(missing) => RuleState::Unknown(missing.why.clone()),
+            Ok(events) if events.ratio().is_some_and(|ratio| ratio > bound) => RuleState::Fires,
+            Ok(_) => self.quiet(window),
+        };
+        let said = Window::of(objective, events.ok());
+        let window = Some((objective.burn_rate(bound), said));
+        RuleStatus { rule: rule.clone(), window, value: None, state }
+    }
+
+    /// A rule on the measure itself, judged as an alert is.
+    fn over(&self, rule: &SloRule, bound: f64) -> RuleStatus {
+        let alert = as_alert(self.slo, rule, bound);
+        let all = state::check(&alert, self.rules, &Policy::new(), self.evidence, self.at);
+        let of = &self.source.of;
+        let same = |it: &&state::Status| of.iter().all(|label| it.of.contains(label));
+        let worst = all.iter().filter(same).max_by_key(|it| rank(&it.state));
+        let state = match worst.map(|it| &it.state) {
+            Some(State::Firing { .. }) => RuleState::Fires,
+            Some(State::Pending { .. }) => RuleState::Pending,
+            Some(State::Inactive) => RuleState::Quiet,
+            Some(State::Unknown(why)) => RuleState::Unknown(why.clone()),
+            None => RuleState::Unknown("its measure has no value".into()),
+        };
+        let value = worst.and_then(|it| it.values.first().cloned().flatten());
+        RuleStatus { rule: rule.clone(), window: None, value, state }
+    }
+}
+
+impl Window {
+    fn of(objective: Objective, events: Option<Events>) -> Self {
+        let ratio = events.and_then(Events::ratio);
+        Self {
+            burns: ratio.map(|ratio| objective.burn_rate(ratio)),
+            events: events.map_or(0.0, |events| events.total),
+        }
+    }
+}
+
+/// Of several sets of labels, the one that fires counts.
+fn rank(state: &State) -> u8 {
+    match state {
+        State::Firing { .. } => 3,
+        State::Pending { .. } => 2,
+        State::Unknown(_) => 1,
+        State::Inactive => 0,
+    }
+}
+
+fn as_alert(slo: &Slo, rule: &SloRule, bound: f64) -> Alert {
+    let measure = slo.latency.as_ref().map(|it| &it.measure);
+    let measure = measure.or(slo.errors.as_ref().map(|it| &it.measure));
+    Alert {
+        id: rule.id.clone(),
+        title: rule.title.clone(),
+        severity: rule.severity,
+        all: vec![Condition {
+            measure: measure.cloned().unwrap_or_default(),
+            above: Some(Threshold::Number(bound)),
+            below: None,
+            above_baseline: None,
+            window: None,
+        }],
+        window: super::duration(RECENT),
+        lasting: rule.lasting.clone().unwrap_or_else(|| "0s".into()),
+        missing: MissingMeans::Fine,
+        runbook: String::new(),
+        action: String::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{evidence::SeriesSet, monitor::shown};
+    use crate::{
+        evidence::{SeriesSet, Span},
+        monitor::shown_slo,
+    };
 
     const CHAT: [(&str, &str); 2] = [("handler", "/v1/chat/completions"), ("method", "POST")];
 
@@ -280,7 +399,7 @@ mod tests {
     fn availability(evidence: &Evidence) -> Status {
         let rules = Rules::embedded().unwrap();
         let slo = rules.slos.iter().find(|slo| slo.id == "availability").unwrap();
-        status(slo, &rules, evidence, evidence.span.to).unwrap()
+        status(slo, &rules, evidence, evidence.span.to).remove(0)
     }
 
     #[test]
@@ -289,21 +408,42 @@ mod tests {
         minutes.extend(vec![5.0; 60]);
         let status = availability(&failing(&minutes));
         let fast = &status.tiers[0];
-        assert!((fast.long.unwrap() - 50.0).abs() < 1e-9, "{fast:?}");
-        assert_eq!((fast.events, &fast.state), (6000.0, &TierState::Fires));
+        assert!((fast.windows[0].burns.unwrap() - 50.0).abs() < 1e-9, "{fast:?}");
+        assert_eq!((fast.windows[0].events, &fast.state), (6000.0, &RuleState::Fires));
+        assert_eq!(fast.windows[1].events, 500.0);
+        let own = &status.rules[0];
+        assert_eq!((own.window.unwrap().1.events, &own.state), (6000.0, &RuleState::Fires));
+        assert!((own.window.unwrap().0 - 7.2).abs() < 1e-9, "{own:?}");
         // 300 bad of 12 000 in two hours of a month of 720.
         let spent = 300.0 / 12_000.0 / 0.001 * 2.0 / 720.0;
         assert!((status.spent.unwrap() - spent).abs() < 1e-9);
         assert_eq!((status.left, status.exhausted_in), (None, None), "a month was not seen");
-        assert!(matches!(&status.tiers[3].state, TierState::Fires | TierState::Unknown(_)));
+        assert!(matches!(&status.tiers[3].state, RuleState::Fires | RuleState::Unknown(_)));
     }
 
     #[test]
     fn a_window_seen_in_part_can_be_missed_and_not_met() {
         let rules = Rules::embedded().unwrap();
         let slo = rules.slos.iter().find(|slo| slo.id == "availability").unwrap();
-        let state = |failed: f64| shown::slo(slo, &availability(&failing(&[failed; 61]))).state;
+        let state = |failed: f64| {
+            shown_slo::slo(slo, Unit::Ratio, &availability(&failing(&[failed; 61]))).state
+        };
         assert_eq!((state(0.0), state(5.0)), ("unknown", "missed"));
+    }
+
+    /// A rule of the guide on errors: over 0.5 % within an hour.
+    #[test]
+    fn a_rule_on_the_share_of_errors_fires_above_it_only() {
+        let rules = Rules::embedded().unwrap();
+        let slo = rules.slos.iter().find(|slo| slo.id == "error-rate").unwrap();
+        let own = |minutes: &[f64]| {
+            let evidence = failing(minutes);
+            status(slo, &rules, &evidence, evidence.span.to).remove(0).rules.remove(0)
+        };
+        assert_eq!(own(&[0.51; 62]).state, RuleState::Fires);
+        assert_eq!(own(&[0.49; 62]).state, RuleState::Quiet);
+        assert!((own(&[0.49; 62]).window.unwrap().1.burns.unwrap() - 4.9).abs() < 1e-6);
+        assert!(matches!(own(&[0.49; 30]).state, RuleState::Unknown(_)), "half of it was seen");
     }
 
     #[test]
@@ -311,14 +451,14 @@ mod tests {
         let idle = failing(&[0.0; 1]);
         let status = availability(&idle);
         assert!(status.left.is_none() && status.exhausted_in.is_none());
-        assert!(status.tiers.iter().all(|tier| matches!(tier.state, TierState::Unknown(_))));
+        assert!(status.tiers.iter().all(|tier| matches!(tier.state, RuleState::Unknown(_))));
     }
 
     #[test]
     fn a_tier_that_cannot_fire_says_why() {
         let half = Objective { share: 0.5, period: 30.0 * 86400.0 };
         let fast = Tier { spends: 0.02, long: 3600.0, short: 300.0 };
-        assert!(never(half, fast).unwrap().contains("14.400× the budget"));
+        assert!(never(half, fast).unwrap().contains("14.4× the budget"));
     }
 
     #[test]
@@ -330,8 +470,8 @@ mod tests {
         let rules = Rules::embedded().unwrap();
         let slo = rules.slos.iter().find(|slo| slo.id == "availability").unwrap();
         let fires = |at: &f64| {
-            let status = status(slo, &rules, &evidence, *at).unwrap();
-            status.tiers[0].state == TierState::Fires
+            let status = status(slo, &rules, &evidence, *at).remove(0);
+            status.tiers[0].state == RuleState::Fires
         };
         let first = (0..60).map(|step| onset + f64::from(step) * 60.0).find(fires).unwrap();
         let objective = Objective { share: slo.objective, period: 30.0 * 86400.0 };

@@ -22,9 +22,6 @@ use crate::unit::Unit;
 /// What a baseline is taken over, as Prometheus writes it.
 const BASELINE: f64 = 86_400.0;
 
-/// Window of a rule that an objective has beside its tiers, where it compares a quantile.
-const RECENT: f64 = 300.0;
-
 /// The file: all alerts, then all rules of objectives. What the target lacks stands there as a
 /// comment that says why.
 pub fn render(rules: &Rules, policy: &Policy, target: &Target) -> String {
@@ -323,7 +320,7 @@ impl Writer<'_> {
             }
             (.., Some(bound), _) => {
                 let measure = objective::measure(slo, self.rules);
-                self.above(measure.ok_or("its measure is not known")?, bound, RECENT)
+                self.above(measure.ok_or("its measure is not known")?, bound, objective::RECENT)
             }
             _ => Err("it has no threshold".into()),
         }

@@ -8,9 +8,10 @@ use crate::{
         series::{Labels, Point},
     },
     signals::{Estimate, Frame, Missing, MissingKind, Value, endpoint},
+    unit::Unit,
 };
 
-use super::{Across, CloudQuery, Measure, Part, Per, Query, RecordField, RecordQuery};
+use super::{Across, CloudQuery, Measure, Part, Per, Query, RecordQuery};
 
 /// Seconds after which a gauge's last sample says nothing of the present, as in Prometheus.
 const LOOKBACK: f64 = 300.0;
@@ -41,7 +42,7 @@ pub fn read(measure: &Measure, evidence: &Evidence, at: Time, window: f64) -> Ve
         told.push(Told { of: Vec::new(), value, source: "gateway" });
     }
     if let (Some(query), Some(cloud)) = (&measure.cloudwatch, &evidence.cloud) {
-        told.extend(of_cloud(query, &cloud.metrics, span));
+        told.extend(of_cloud(query, measure.unit, &cloud.metrics, span));
     }
     if !measure.probe.is_empty() {
         let value = answering(evidence, span, &measure.probe);
@@ -69,26 +70,30 @@ fn unasked(measure: &Measure) -> Told {
 /// One value a model, as a fast small model can hide a regression of a larger one.
 fn of_metrics(query: &Query, frame: &Frame<'_>) -> Vec<Told> {
     let told = |of: Labels, value| Told { of, value, source: "metrics" };
-    let name = match frame.name(family(query)) {
-        Ok(name) => name,
-        Err(missing) => return vec![told(Vec::new(), Err(missing))],
+    if let Err(missing) = frame.name(family(query)) {
+        return vec![told(Vec::new(), Err(missing))];
+    }
+    let each = |of: Labels| {
+        let keep = |series: &Series| {
+            of.iter().all(|(name, value)| series.label(name) == Some(value.as_str()))
+        };
+        let value = value(query, frame, &keep);
+        told(of, value)
     };
-    let set = frame.view.set();
-    let mut models: Vec<&str> = set
-        .iter()
-        .filter(|series| series.name.starts_with(name))
-        .filter_map(|series| series.label("model_name"))
-        .collect();
+    models(query, frame).into_iter().map(each).collect()
+}
+
+/// The models that a query tells apart; one without labels where there are none or only one.
+pub(super) fn models(query: &Query, frame: &Frame<'_>) -> Vec<Labels> {
+    let Ok(name) = frame.name(family(query)) else { return vec![Labels::new()] };
+    let all = frame.view.set().iter().filter(|series| series.name.starts_with(name));
+    let mut models: Vec<&str> = all.filter_map(|series| series.label("model_name")).collect();
     models.sort_unstable();
     models.dedup();
     if models.len() < 2 {
-        return vec![told(Vec::new(), value(query, frame, &|_| true))];
+        return vec![Labels::new()];
     }
-    let each = |model: &str| {
-        let keep = |series: &Series| series.label("model_name") == Some(model);
-        told(vec![("model_name".into(), model.into())], value(query, frame, &keep))
-    };
-    models.into_iter().map(each).collect()
+    models.into_iter().map(|model| vec![("model_name".into(), model.into())]).collect()
 }
 
 /// The family that a query stands and falls with.
@@ -190,11 +195,7 @@ fn of_records(query: &RecordQuery, records: &[GatewayRecord], window: f64) -> Va
             Estimate::share(bad as f64, told.len() as f64).ok_or_else(none)
         }
         RecordQuery::Quantile { q, of } => {
-            let field = |it: &GatewayRecord| match of {
-                RecordField::TtftMs => it.ttft_ms,
-                RecordField::TotalMs => it.total_ms,
-            };
-            let mut values: Vec<f64> = records.iter().filter_map(field).collect();
+            let mut values: Vec<f64> = records.iter().filter_map(|it| of.read(it)).collect();
             values.sort_by(f64::total_cmp);
             let rank = (q * values.len() as f64).ceil().max(1.0) as usize;
             let value = values.get(rank - 1).ok_or_else(none)?;
@@ -209,7 +210,7 @@ pub fn failed(record: &GatewayRecord) -> Option<bool> {
     timed_out.or_else(|| record.status.map(|status| status >= 500))
 }
 
-fn of_cloud(query: &CloudQuery, metrics: &[CloudSeries], span: Span) -> Vec<Told> {
+fn of_cloud(query: &CloudQuery, unit: Unit, metrics: &[CloudSeries], span: Span) -> Vec<Told> {
     let named = |series: &&CloudSeries, metric: &str| {
         series.name == metric
             && series.statistic == query.statistic
@@ -217,9 +218,10 @@ fn of_cloud(query: &CloudQuery, metrics: &[CloudSeries], span: Span) -> Vec<Told
     };
     let one = |series: &CloudSeries| {
         let value = match &query.over {
-            None => {
-                cloud_value(series, span).map(|value| Estimate::exact(value * query.scale(), None))
-            }
+            None => cloud_value(series, span).and_then(|value| {
+                let time = if is_rate(unit) { counted_over(series, span)? } else { 1.0 };
+                Some(Estimate::exact(value * query.scale() / time, None))
+            }),
             Some(over) => metrics
                 .iter()
                 .find(|it| named(it, over) && it.dimensions == series.dimensions)
@@ -243,6 +245,22 @@ fn cloud_value(series: &CloudSeries, span: Span) -> Option<f64> {
         // Percentiles and means of periods cannot be put together: the last one stands.
         _ => points.last().map(|point| point.value),
     }
+}
+
+fn is_rate(unit: Unit) -> bool {
+    matches!(unit, Unit::RequestsPerSecond | Unit::TokensPerSecond)
+}
+
+/// Seconds of the whole periods of a span that CloudWatch had counted by then: a period without a
+/// point in between is one in which nothing happened. Only counts become rates.
+fn counted_over(series: &CloudSeries, span: Span) -> Option<f64> {
+    if !matches!(series.statistic.as_str(), "Sum" | "SampleCount") {
+        return Some(1.0);
+    }
+    let (period, first, last) = (series.period, series.points.first()?, series.points.last()?);
+    let from = ((span.from / period).ceil() * period).max(first.at);
+    let to = ((span.to / period).floor() * period).min(last.at + period);
+    (to > from).then_some(to - from)
 }
 
 /// Share of the probe rounds in which one of the paths answered 200. Before the first round nobody
@@ -354,6 +372,35 @@ mod tests {
         let told = read(&ooms, &Evidence::default(), 60.0, 60.0);
         let why = &told[0].value.as_ref().unwrap_err().why;
         assert!(why.contains("CloudWatch"), "{why}");
+    }
+
+    /// 60 requests in each minute are one a second, over a window that begins within a minute.
+    #[test]
+    fn a_count_of_cloudwatch_is_told_as_a_rate() {
+        let points = (0..10).filter(|minute| *minute != 4);
+        let points = points.map(|minute| Point { at: f64::from(minute) * 60.0, value: 60.0 });
+        let series = CloudSeries {
+            namespace: "N".into(),
+            name: "TTFTMs".into(),
+            dimensions: vec![("AdapterId".into(), "a".into())],
+            statistic: "SampleCount".into(),
+            period: 60.0,
+            points: points.collect(),
+        };
+        let query = CloudQuery {
+            metric: "TTFTMs".into(),
+            statistic: "SampleCount".into(),
+            over: None,
+            by: vec!["AdapterId".into()],
+            namespace: None,
+            scale: None,
+        };
+        let span = Span { from: 90.0, to: 425.0 };
+        let told = of_cloud(&query, Unit::RequestsPerSecond, &[series.clone()], span);
+        // Five minutes, in one of which there was nothing.
+        assert_eq!(told[0].value.as_ref().unwrap().point, 4.0 * 60.0 / 300.0);
+        let told = of_cloud(&query, Unit::Requests, &[series], span);
+        assert_eq!(told[0].value.as_ref().unwrap().point, 240.0);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Objectives and alerts for people and for programs.
+//! Alerts for people and for programs.
 
 use std::fmt::Write as _;
 
@@ -15,77 +15,10 @@ use crate::{
 };
 
 use super::{
-    Alert, Slo, duration,
+    Alert, duration,
     load::Rules,
-    objective::{Status, TierState, covers},
     state::{self, Fired, State},
 };
-
-/// An objective as it is shown.
-#[derive(Debug, Serialize)]
-pub struct ShownSlo {
-    /// Its id.
-    pub id: String,
-    /// Its title.
-    pub title: String,
-    /// Least share of good events.
-    pub objective: f64,
-    /// `met`, `missed` or `unknown`; a window that was seen in part can be missed and not met.
-    pub state: &'static str,
-    /// Share of good events over `window`.
-    pub good: Option<f64>,
-    /// Events behind it.
-    pub events: f64,
-    /// The objective's own rolling window.
-    pub window: String,
-    /// Period of the budget.
-    pub period: String,
-    /// Seconds of the period that history covers.
-    pub covered_seconds: f64,
-    /// Share of the budget that was spent in what history covers.
-    pub budget_spent: Option<f64>,
-    /// Share of the budget that is left; `None` where history does not cover the period.
-    pub budget_left: Option<f64>,
-    /// The same in minutes of total failure.
-    pub budget_left_minutes: Option<f64>,
-    /// Minutes of total failure that the whole budget allows.
-    pub budget_minutes: f64,
-    /// Seconds until it is gone at the present rate.
-    pub exhausted_in_seconds: Option<f64>,
-    /// The burn-rate tiers.
-    pub tiers: Vec<ShownTier>,
-    /// The bucket bound used instead of the one asked for, seconds.
-    pub snapped_to_seconds: Option<f64>,
-    /// Why nothing is known, or what is uncertain.
-    pub why: Option<String>,
-    /// What users say where it is missed.
-    pub users: String,
-    /// What that means to the business.
-    pub business: String,
-    /// The source of the events.
-    pub source: &'static str,
-}
-
-/// A tier as it is shown.
-#[derive(Debug, Serialize)]
-pub struct ShownTier {
-    /// Its id.
-    pub id: String,
-    /// Whether it pages.
-    pub severity: Severity,
-    /// The windows, long and short.
-    pub windows: [String; 2],
-    /// Burn rate from which it fires.
-    pub fires_at: f64,
-    /// Burn rates of the two windows.
-    pub burns: [Option<f64>; 2],
-    /// Events of the long window.
-    pub events: f64,
-    /// `firing`, `quiet`, `never` or `unknown`.
-    pub state: &'static str,
-    /// Why it never fires, or is unknown.
-    pub why: Option<String>,
-}
 
 /// An alert as it is shown.
 #[derive(Debug, Serialize)]
@@ -148,64 +81,6 @@ pub struct Found {
     pub onset: Option<Time>,
     /// Signals of its symptoms.
     pub symptoms: Vec<String>,
-}
-
-/// An objective with what is known of it.
-pub fn slo(slo: &Slo, status: &Status) -> ShownSlo {
-    let events = status.now.events.as_ref().ok().copied().unwrap_or_default();
-    let good = events.ratio().map(|bad| 1.0 - bad);
-    let budget_minutes = (1.0 - slo.objective) * super::seconds(&slo.period).unwrap_or(0.0) / 60.0;
-    let quiet = || (events.total <= 0.0).then(|| "nothing happened in its window".to_owned());
-    let window = super::seconds(&slo.window).unwrap_or(0.0);
-    let partly = (!covers(status.covered, window))
-        .then(|| format!("only {} of {} were seen", duration(status.covered), slo.window));
-    let why = status.now.events.as_ref().err().map(|missing| missing.why.clone());
-    ShownSlo {
-        id: slo.id.clone(),
-        title: slo.title.clone(),
-        objective: slo.objective,
-        state: match good {
-            None => "unknown",
-            Some(good) if good < slo.objective => "missed",
-            Some(_) if partly.is_some() => "unknown",
-            Some(_) => "met",
-        },
-        good,
-        events: events.total,
-        window: slo.window.clone(),
-        period: slo.period.clone(),
-        covered_seconds: status.covered,
-        budget_spent: status.spent,
-        budget_left: status.left,
-        budget_left_minutes: status.left.map(|left| left * budget_minutes),
-        budget_minutes,
-        exhausted_in_seconds: status.exhausted_in,
-        tiers: status.tiers.iter().map(tier).collect(),
-        snapped_to_seconds: status.snapped,
-        why: why.or_else(quiet).or(partly),
-        users: slo.users.clone(),
-        business: slo.business.clone(),
-        source: status.source,
-    }
-}
-
-fn tier(tier: &super::objective::TierStatus) -> ShownTier {
-    let (state, why) = match &tier.state {
-        TierState::Fires => ("firing", None),
-        TierState::Quiet => ("quiet", None),
-        TierState::Never(why) => ("never", Some(why.clone())),
-        TierState::Unknown(why) => ("unknown", Some(why.clone())),
-    };
-    ShownTier {
-        id: tier.rule.id.clone(),
-        severity: tier.rule.severity,
-        windows: [tier.rule.long.clone(), tier.rule.short.clone()],
-        fires_at: tier.factor,
-        burns: [tier.long, tier.short],
-        events: tier.events,
-        state,
-        why,
-    }
 }
 
 /// An alert with what it says; `flags` lead the runbook to the same evidence.
@@ -280,114 +155,6 @@ pub fn stamp(at: Time) -> String {
 pub fn json<T: Serialize>(items: &[T]) -> String {
     // There are no maps with keys other than text in it, so serializing cannot fail.
     escape_hazards(&serde_json::to_string_pretty(items).unwrap_or_default()) + "\n"
-}
-
-/// Objectives for a screen of `width` columns.
-pub fn slos_on_screen(slos: &[ShownSlo], width: usize) -> String {
-    slos.iter().map(|slo| slo_on_screen(slo, width)).collect::<Vec<_>>().join("\n")
-}
-
-fn slo_on_screen(slo: &ShownSlo, width: usize) -> String {
-    let mut out = String::new();
-    let objective = Unit::Ratio.show(slo.objective);
-    let _ = writeln!(out, "{}: {} ({objective} good)", slo.title, slo.state.to_uppercase());
-    let mut row = |name: &str, text: String| {
-        let indented = wrap(&text, width.saturating_sub(12).max(20));
-        for (index, line) in indented.iter().enumerate() {
-            let head = if index == 0 { name } else { "" };
-            let _ = writeln!(out, "  {head:<9} {line}");
-        }
-    };
-    match slo.good {
-        Some(good) => {
-            let events = Unit::Count.show(slo.events);
-            row("now", format!("{} good of {events} over {}", percent(good), seen_of(slo)));
-        }
-        None => row("now", slo.why.clone().unwrap_or_default()),
-    }
-    if slo.state == "missed" {
-        row("users", format!("\"{}\" {}", slo.users, slo.business));
-    }
-    match (slo.budget_left, slo.budget_left_minutes, slo.budget_spent) {
-        (Some(left), Some(minutes), _) => row("budget", budget(slo, left, minutes)),
-        (_, _, Some(spent)) => {
-            let seen = duration(slo.covered_seconds);
-            let text = format!(
-                "{:.2} % of that of {} spent in the {seen} seen; what was spent before is not known",
-                spent * 100.0,
-                slo.period
-            );
-            row("budget", text);
-        }
-        _ => {}
-    }
-    for tier in slo.tiers.iter().filter(|tier| tier.state != "never") {
-        row(&tier.id, burn(tier));
-    }
-    let never: Vec<&str> = slo
-        .tiers
-        .iter()
-        .filter(|tier| tier.state == "never")
-        .map(|tier| tier.id.as_str())
-        .collect();
-    if let Some(first) = slo.tiers.iter().find(|tier| tier.state == "never") {
-        let why = first.why.as_deref().unwrap_or_default();
-        row("never", format!("{} cannot fire: {} {why}", never.join(", "), first.id));
-    }
-    if let Some(bound) = slo.snapped_to_seconds {
-        let text = format!(
-            "events count as good up to {}: the bound asked for is no bucket's",
-            Unit::Seconds.show(bound)
-        );
-        row("bound", text);
-    }
-    out
-}
-
-/// The objective's window, or what of it was seen.
-fn seen_of(slo: &ShownSlo) -> String {
-    match super::seconds(&slo.window) {
-        Some(window) if window > slo.covered_seconds + 60.0 => {
-            format!("{} (of {})", duration(slo.covered_seconds), slo.window)
-        }
-        _ => slo.window.clone(),
-    }
-}
-
-/// Objectives sit close to 1, where three digits say nothing.
-fn percent(share: f64) -> String {
-    let digits = if share > 0.99 { 3 } else { 1 };
-    format!("{:.digits$} %", share * 100.0)
-}
-
-fn budget(slo: &ShownSlo, left: f64, minutes: f64) -> String {
-    let seen = duration(slo.covered_seconds);
-    let whole = slo.budget_minutes;
-    let mut text = format!(
-        "{:.1} % left, {minutes:.1} of {whole:.1} min of {} ({seen} seen)",
-        left * 100.0,
-        slo.period
-    );
-    if let Some(seconds) = slo.exhausted_in_seconds {
-        let _ =
-            write!(text, "; gone in {} at this rate", duration((seconds / 60.0).round() * 60.0));
-    }
-    text
-}
-
-fn burn(tier: &ShownTier) -> String {
-    let [long, short] = &tier.windows;
-    let rate = |rate: Option<f64>| rate.map_or("?".into(), |rate| format!("{rate:.1}×"));
-    let rates =
-        format!("{} over {long}, {} over {short}", rate(tier.burns[0]), rate(tier.burns[1]));
-    let events = Unit::Count.show(tier.events);
-    match (tier.state, &tier.why) {
-        ("unknown", Some(why)) => format!("{rates}; unknown: {why}"),
-        (state, _) => {
-            let word = if state == "firing" { "FIRING" } else { state };
-            format!("{word}: {rates} (fires at {:.1}×; {events} events)", tier.fires_at)
-        }
-    }
 }
 
 /// Alerts for a screen: what fires and what is pending first, quiet ones in one line.

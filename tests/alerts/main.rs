@@ -6,6 +6,7 @@
 mod cli;
 mod fires;
 mod lint;
+mod long;
 mod promtool;
 mod recordings;
 mod server;

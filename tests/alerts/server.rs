@@ -96,7 +96,8 @@ impl Prometheus {
     }
 }
 
-fn start(data: &Path, config: &Path) -> (Child, String) {
+/// Starts a Prometheus over a database, and waits until it answers.
+pub fn start(data: &Path, config: &Path) -> (Child, String) {
     let address = format!("127.0.0.1:{}", free_port());
     let mut command = Command::new(tool("prometheus"));
     command.arg(format!("--storage.tsdb.path={}", data.display()));

@@ -139,7 +139,7 @@ fn query(it: &Query) -> MetricDataQuery {
         .metric_name(&it.metric.name)
         .set_dimensions(Some(it.metric.dimensions.iter().map(pair).collect()))
         .build();
-    let stat = MetricStat::builder().metric(metric).period(it.period).stat(it.statistic).build();
+    let stat = MetricStat::builder().metric(metric).period(it.period).stat(&it.statistic).build();
     MetricDataQuery::builder().id(&it.id).metric_stat(stat).build()
 }
 

@@ -115,6 +115,9 @@ pub struct Gateway {
     pub metrics: BTreeMap<String, String>,
     /// Usual name of a dimension → its own.
     pub dimensions: BTreeMap<String, String>,
+    /// Usual name of a metric → percentile ranks such as `PR(:200)`, in its own unit, which tell how
+    /// many samples an objective takes for good.
+    pub ranks: BTreeMap<String, Vec<String>>,
 }
 
 /// This build cannot ask.

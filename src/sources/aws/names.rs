@@ -36,6 +36,7 @@ const GATEWAY: &[(&str, &[&str])] = &[
     ("QueueWaitMs", SPREAD),
     ("TTFTMs", SPREAD),
     ("GenerationMs", SPREAD),
+    ("TotalMs", SPREAD),
     ("InputTokens", TOKENS),
     ("OutputTokens", TOKENS),
     ("PrefixCacheHit", MARKS),
@@ -78,7 +79,7 @@ pub(super) struct Query {
     pub(super) metric: Metric,
     /// As the record names it.
     pub(super) usual: Metric,
-    pub(super) statistic: &'static str,
+    pub(super) statistic: String,
     /// Seconds.
     pub(super) period: i32,
 }
@@ -126,7 +127,11 @@ pub(super) fn queries(
     let known = found.iter().filter_map(|metric| {
         let (usual, statistics) =
             of_gateway(metric, gateway).or_else(|| of_endpoint(metric, endpoint?))?;
-        Some(statistics.iter().map(move |statistic| (metric, usual.clone(), *statistic)))
+        // What an objective counts is asked of the gateway's metrics alone.
+        let own = (usual.namespace == NAMESPACE).then(|| gateway.ranks.get(&usual.name));
+        let ranks = own.flatten().into_iter().flatten().cloned();
+        let all: Vec<String> = statistics.iter().map(ToString::to_string).chain(ranks).collect();
+        Some(all.into_iter().map(move |statistic| (metric, usual.clone(), statistic)))
     });
     known
         .flatten()
@@ -204,6 +209,7 @@ mod tests {
             namespace: Some("Own/Gateway".into()),
             metrics: [("TTFTMs".into(), "FirstToken".into())].into(),
             dimensions: [("AdapterId".into(), "lora".into())].into(),
+            ..Gateway::default()
         };
         let found = [
             metric("Own/Gateway", "FirstToken", &[("lora", "a"), ("BackendVersion", "1")]),
@@ -215,7 +221,24 @@ mod tests {
         assert_eq!(queries.len(), 2 * SPREAD.len());
         let usual = metric(NAMESPACE, "TTFTMs", &[("AdapterId", "a"), ("BackendVersion", "1")]);
         assert_eq!((&queries[0].metric, &queries[0].usual), (&found[0], &usual));
-        assert_eq!((queries[0].statistic, queries[5].id.as_str()), ("p50", "m5"));
+        assert_eq!((queries[0].statistic.as_str(), queries[5].id.as_str()), ("p50", "m5"));
+    }
+
+    /// A budget takes counts: the share of requests up to the bound of an objective.
+    #[test]
+    fn what_an_objective_counts_is_asked_for_beside_the_percentiles() {
+        let ranks = [("TTFTMs".into(), vec!["PR(:200)".into()])].into();
+        let gateway = Gateway { ranks, ..Gateway::default() };
+        let found = [
+            metric(NAMESPACE, "TTFTMs", &[("AdapterId", "a")]),
+            metric(NAMESPACE, "QueueWaitMs", &[("AdapterId", "a")]),
+        ];
+        let queries = queries(&found, &gateway, None, 60);
+        let asked = |name: &str, statistic: &str| {
+            queries.iter().any(|it| it.usual.name == name && it.statistic == statistic)
+        };
+        assert!(asked("TTFTMs", "PR(:200)") && asked("TTFTMs", "SampleCount"));
+        assert!(!asked("QueueWaitMs", "PR(:200)"));
     }
 
     #[test]
