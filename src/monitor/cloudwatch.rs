@@ -310,7 +310,8 @@ impl Writer<'_> {
             Fires::AtLeast(bound) => (bound, "GreaterThanOrEqualToThreshold"),
             Fires::Below(bound) => (bound, "LessThanThreshold"),
             Fires::AboveBaseline(factor) => {
-                (factor * self.baseline(shape.measure, of)?, "GreaterThanThreshold")
+                let bound = factor * self.baseline(shape.measure, of)?;
+                (two_digits(bound), "GreaterThanThreshold")
             }
         })
     }
@@ -441,6 +442,11 @@ fn nothing_there(measure: &Measure) -> String {
         }
         (None, true) => "no metric of CloudWatch has it".into(),
     }
+}
+
+/// A baseline moves a little each time, which is no reason for another alarm.
+fn two_digits(value: f64) -> f64 {
+    format!("{value:.1e}").parse().unwrap_or(value)
 }
 
 /// Without the noise of the last digits.
