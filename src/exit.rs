@@ -52,8 +52,10 @@ impl Exit {
             Self::Finding => {
                 "a finding at or above `--fail-on`; a failed lint or runbook test; what \
                  `apply --dry-run` would change"
-            },
-            Self::Failed => "usage, configuration or internal error; an `apply` that was refused or is not whole",
+            }
+            Self::Failed => {
+                "usage, configuration or internal error; an `apply` that was refused or is not whole"
+            }
             Self::Inconclusive => {
                 "inconclusive: no server, a needed source is missing, or coverage is under \
                  `--min-coverage`"

@@ -7,7 +7,7 @@ use super::{Failure, alerts, dashboard, monitor, write};
 use crate::{
     cli::{ApplyAlarmsArgs, ApplyArgs, ApplyDashboardArgs, RuleTargetArgs},
     config::{self, Environment},
-    evidence::{Evidence, SourceState, Span},
+    evidence::{Evidence, SourceState, SourceStatus, Span},
     exit::Exit,
     monitor::{
         apply::{self, Change, Plan, Standing, Step, Wanted},
@@ -31,7 +31,10 @@ pub fn alarms(args: &ApplyAlarmsArgs, env: &Environment) -> anyhow::Result<Exit>
         let account = Account::open(&options).await.map_err(refused)?;
         let found = account.alarms(cloudwatch::PREFIX).await.map_err(refused)?;
         let plan = apply::plan(&wanted, &standing(found), &args.apply.scope);
-        cloudwatch_says(&left);
+        alerts::say_left(&left);
+        if args.alarm_action.is_empty() {
+            write::note("Without --alarm-action these alarms tell nobody.");
+        }
         let kind = Kind::Alarms { prune: args.prune };
         decide_and_do(&account, &plan, kind, &args.apply).await
     })?
@@ -62,8 +65,11 @@ fn wanted_alarms(
     args: &ApplyAlarmsArgs,
     env: &Environment,
 ) -> anyhow::Result<(Vec<Wanted>, cloudwatch::Alarms)> {
+    if args.target.vllm_version.is_some() {
+        anyhow::bail!("--vllm-version has no effect: CloudWatch has the gateway's names");
+    }
     if !args.target.names_evidence() {
-        return Err(no_dimensions().into());
+        return Err(no_dimensions(None).into());
     }
     let settings = alerts::settings(&dashboard::asked(&args.target), env)?;
     let rules = monitor::rules(&args.target.runbooks, &args.target.config, env)?;
@@ -73,10 +79,8 @@ fn wanted_alarms(
         whole(&evidence)?;
     }
     let (aws, _) = config::gateway(&args.target.config, env)?;
-    let options = cloudwatch::Options {
-        names: dashboard::names(&aws),
-        actions: args.alarm_action.clone(),
-    };
+    let options =
+        cloudwatch::Options { names: dashboard::names(&aws), actions: args.alarm_action.clone() };
     let mut rendered = cloudwatch::render(&rules, &policy, Some(&evidence), &options);
     rendered.leave_unseen();
     let name = |fields: &serde_json::Value| fields["AlarmName"].as_str().map(ToOwned::to_owned);
@@ -84,13 +88,9 @@ fn wanted_alarms(
     let wanted: Vec<Wanted> =
         rows.filter_map(|fields| Some(Wanted { name: name(&fields)?, fields })).collect();
     if wanted.is_empty() {
-        return Err(no_dimensions().into());
+        return Err(no_dimensions(evidence.source("cloudwatch")).into());
     }
     Ok((wanted, rendered))
-}
-
-fn cloudwatch_says(left: &cloudwatch::Alarms) {
-    alerts::say_left(left);
 }
 
 /// Deleting rests on what was not seen, so everything must have been looked at.
@@ -110,10 +110,12 @@ fn whole(evidence: &Evidence) -> Result<(), Failure> {
 }
 
 /// Names of alarms hold the dimensions that they watch.
-fn no_dimensions() -> Failure {
+fn no_dimensions(told: Option<&SourceStatus>) -> Failure {
+    let asked = told.filter(|it| it.status != SourceState::NotConfigured);
+    let why = asked.map(|it| format!(" (CloudWatch: {})", it.detail)).unwrap_or_default();
     Failure {
         tried: "put alarms into CloudWatch".into(),
-        happened: "they watch dimensions, of which none was seen".into(),
+        happened: format!("they watch dimensions, of which none was seen{why}"),
         next: "--cloudwatch, or --replay of a recording that has CloudWatch".into(),
         exit: Exit::Inconclusive,
     }

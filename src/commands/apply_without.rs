@@ -21,7 +21,8 @@ fn no_aws() -> Failure {
     Failure {
         tried: "change CloudWatch".into(),
         happened: "this build has no AWS".into(),
-        next: "a build with the feature `aws`, which is there by default; `render` needs none".into(),
+        next: "a build with the feature `aws`, which is there by default; `render` needs none"
+            .into(),
         exit: Exit::Failed,
     }
 }

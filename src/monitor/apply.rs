@@ -318,7 +318,8 @@ mod tests {
     #[test]
     fn what_differs_is_named_and_nothing_else() {
         let there = [standing("same", 80.0, tags("a")), standing("moved", 80.0, tags("a"))];
-        let plan = plan(&[wanted("same", 80.0), wanted("moved", 100.0), wanted("new", 1.0)], &there, "a");
+        let plan =
+            plan(&[wanted("same", 80.0), wanted("moved", 100.0), wanted("new", 1.0)], &there, "a");
         assert_eq!(change(&plan, "same"), Change::Keep);
         let field =
             Field { path: "Threshold".into(), old: Some(json!(80.0)), new: Some(json!(100.0)) };

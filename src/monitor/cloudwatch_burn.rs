@@ -191,20 +191,14 @@ mod tests {
             (part(&alarms, "availability-fast-long"), part(&alarms, "availability-fast-short"));
         // 14.4 times 0.1 %; five bad events are expected among 348 at that share.
         assert_eq!((&long["Threshold"], &short["Threshold"]), (&0.0144.into(), &0.0144.into()));
-        assert_eq!(
-            long["Metrics"][0]["Expression"],
-            "IF(total >= 348, FILL(bad, 0) / total, 0)"
-        );
+        assert_eq!(long["Metrics"][0]["Expression"], "IF(total >= 348, FILL(bad, 0) / total, 0)");
         assert_eq!(short["Metrics"][0]["Expression"], "FILL(bad, 0) / total");
         let periods = |it: &serde_json::Value| it["Metrics"][1]["MetricStat"]["Period"].clone();
         assert_eq!((periods(&long), periods(&short)), (3600.into(), 300.into()));
         let over = &alarms.composites[0];
         assert_eq!(
             over.alarm_rule,
-            format!(
-                "ALARM({}) AND ALARM({})",
-                long["AlarmName"], short["AlarmName"]
-            )
+            format!("ALARM({}) AND ALARM({})", long["AlarmName"], short["AlarmName"])
         );
         assert!(alarms.alarms.iter().filter(|it| it.is_part).all(|it| it.alarm_actions.is_empty()));
     }

@@ -7,12 +7,16 @@ use serde_json::{Value, json};
 
 use crate::{
     Machine, account,
-    aws::{account::Shared, stub::Fault},
+    aws::{
+        account::{Kept, Shared},
+        stub::{self, Fault, Stub},
+    },
     changes, serve,
     tools::tool,
 };
 
-const APPLY: &str = "alerts apply --to cloudwatch --replay bundle --alarm-action arn:aws:sns:eu-west-1:1:page";
+const APPLY: &str =
+    "alerts apply --to cloudwatch --replay bundle --alarm-action arn:aws:sns:eu-west-1:1:page";
 
 /// The alarms that `render` writes, but for those whose dimensions are not known, by name.
 pub fn rendered(machine: &Machine) -> BTreeMap<String, Value> {
@@ -82,8 +86,7 @@ fn every_name_that_is_sent_is_one_of_aws() {
     let path = folder.path().join("asked.json");
     fs::write(&path, json!({"answers": answers}).to_string()).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/check-aws-shapes");
-    let checked =
-        Command::new(tool("python-botocore")).arg(script).arg(&path).output().unwrap();
+    let checked = Command::new(tool("python-botocore")).arg(script).arg(&path).output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }
 
@@ -100,7 +103,10 @@ fn a_changed_threshold_is_the_only_difference_and_the_only_change() {
     machine.run(&stub.url(), &format!("{APPLY} --yes")).assert_code(0);
     let changed = changes(&stub);
     assert_eq!(changed.len(), 1);
-    assert_eq!((changed[0].0.as_str(), &changed[0].1["AlarmName"]), ("PutMetricAlarm", &json!(name)));
+    assert_eq!(
+        (changed[0].0.as_str(), &changed[0].1["AlarmName"]),
+        ("PutMetricAlarm", &json!(name))
+    );
     assert_eq!(held(&account), rendered(&machine));
 }
 
@@ -108,11 +114,18 @@ fn a_changed_threshold_is_the_only_difference_and_the_only_change() {
 fn an_alarm_of_the_same_name_that_others_made_stops_everything() {
     let machine = Machine::new();
     let name = "vllm-high-ttft-base-0.11.0";
-    for tags in [vec![], vec![("managed-by", "terraform")], vec![("managed-by", "diagnose"), ("diagnose-scope", "blue")]] {
+    for tags in [
+        vec![],
+        vec![("managed-by", "terraform")],
+        vec![("managed-by", "diagnose"), ("diagnose-scope", "blue")],
+    ] {
         let account = account();
-        let kept = crate::aws::account::Kept {
+        let kept = Kept {
             put: json!({"AlarmName": name, "Threshold": 1.0, "EvaluationPeriods": 1}),
-            tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            tags: tags
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
         };
         account.lock().unwrap().alarms.insert(name.into(), kept.clone());
         let stub = serve(&account, &[]);
@@ -144,7 +157,7 @@ fn only_what_this_scope_made_is_deleted_and_only_when_asked() {
             ("vllm-by-hand", None, BTreeMap::new()),
         ] {
             let put = json!({"AlarmName": name, "AlarmRule": rule, "EvaluationPeriods": 1});
-            account.alarms.insert(name.into(), crate::aws::account::Kept { put, tags });
+            account.alarms.insert(name.into(), Kept { put, tags });
         }
     }
     let stub = serve(&account, &[]);
@@ -155,7 +168,9 @@ fn only_what_this_scope_made_is_deleted_and_only_when_asked() {
     machine.run(&stub.url(), &format!("{APPLY} --yes --prune")).assert_code(0);
     for (operation, input) in changes(&stub) {
         assert_eq!(operation, "DeleteAlarms");
-        gone.extend(input["AlarmNames"].as_array().unwrap().iter().map(|it| it.as_str().unwrap().into()));
+        gone.extend(
+            input["AlarmNames"].as_array().unwrap().iter().map(|it| it.as_str().unwrap().into()),
+        );
     }
     assert_eq!(gone, ["vllm-old", "vllm-old-part"], "what names another goes first");
     let held = held(&account);
@@ -167,7 +182,8 @@ fn nothing_is_deleted_where_cloudwatch_told_only_a_part() {
     let whole = Machine::new();
     let account = applied(&whole);
     let stub = serve(&account, &[]);
-    let ran = Machine::told(SourceState::Partial).run(&stub.url(), &format!("{APPLY} --yes --prune"));
+    let ran =
+        Machine::told(SourceState::Partial).run(&stub.url(), &format!("{APPLY} --yes --prune"));
     ran.assert_code(3);
     ran.assert_says("CloudWatch did not tell everything");
     assert_eq!(changes(&stub), []);
@@ -204,7 +220,8 @@ fn a_refusal_says_what_to_allow_what_is_done_and_what_is_not() {
 fn one_bad_alarm_does_not_stop_the_others_and_the_next_time_does_the_rest() {
     let (machine, account) = (Machine::new(), account());
     let fault = Fault::Refuse(400, "ValidationError", "the rule is bad");
-    let ran = machine.run(&serve(&account, &[("PutCompositeAlarm", fault)]).url(), &format!("{APPLY} --yes"));
+    let ran = machine
+        .run(&serve(&account, &[("PutCompositeAlarm", fault)]).url(), &format!("{APPLY} --yes"));
     ran.assert_code(2);
     ran.assert_says("ValidationError: the rule is bad");
     ran.assert_says("created vllm-availability-fast-long-chat-main");
@@ -227,6 +244,32 @@ fn nothing_is_changed_that_nobody_confirmed() {
     assert_eq!(changes(&stub), []);
     machine.type_in(&stub.url(), APPLY, "y\n").assert_code(0);
     assert_eq!(held(&account), rendered(&machine));
+}
+
+/// The account is asked for its metrics and changed in one run.
+#[test]
+fn dimensions_are_those_that_cloudwatch_has_now() {
+    let (machine, account) = (Machine::new(), account());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let mut metrics = crate::cloud::Metrics::default();
+    metrics.adapter("now", |_| Some(crate::cloud::Minute::default()));
+    let record = crate::cloud::record([metrics.ending_at(now.as_secs())]);
+    let shared = account.clone();
+    let stub = Stub::answering(&[], move |operation, input| {
+        let kept = shared.lock().unwrap().answer(operation, input);
+        kept.unwrap_or_else(|| stub::answer(&record, operation, input))
+    });
+    let live = "alerts apply --to cloudwatch --cloudwatch --region eu-west-1 --yes --prune";
+    let ran = machine.run(&stub.url(), live);
+    ran.assert_code(0);
+    ran.assert_says("created vllm-queue-p95-slow-now-0.11.0");
+    ran.assert_says("Without --alarm-action these alarms tell nobody");
+    assert!(held(&account).keys().all(|name| name.ends_with("-now-0.11.0")));
+    let empty = Stub::answering(&[], |operation, input| {
+        stub::answer(&json!({"answers": []}), operation, input)
+    });
+    let ran = machine.run(&empty.url(), live);
+    ran.assert_code(3);
 }
 
 #[test]

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use crate::{
     Machine, account,
-    aws::{account::Shared, stub::Fault},
+    aws::{
+        account::{Kept, Shared},
+        stub::Fault,
+    },
     changes, serve,
 };
 
@@ -60,10 +63,7 @@ fn widgets_that_differ_are_named_by_their_titles() {
 #[test]
 fn one_that_others_made_is_not_replaced() {
     let (machine, account) = (Machine::new(), account());
-    let kept = crate::aws::account::Kept {
-        put: json!({"DashboardBody": "{\"widgets\":[]}"}),
-        ..Default::default()
-    };
+    let kept = Kept { put: json!({"DashboardBody": "{\"widgets\":[]}"}), ..Default::default() };
     account.lock().unwrap().dashboards.insert("vllm-prod".into(), kept);
     let stub = serve(&account, &[]);
     let ran = machine.run(&stub.url(), &format!("{APPLY} --yes"));

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     Machine, account, alarms,
     aws::{
-        account::{Shared, forward},
+        account::{Kept, Shared, arn, forward},
         stub::{Answer, Stub},
     },
     changes,
@@ -64,7 +64,7 @@ fn bridge(port: u16, over: Shared) -> Stub {
                 });
                 let mut put = input.clone();
                 put.as_object_mut().unwrap().remove("Tags");
-                over.alarms.insert(name, crate::aws::account::Kept { put, tags: tags.collect() });
+                over.alarms.insert(name, Kept { put, tags: tags.collect() });
                 Ok(json!({}))
             }
             "ListTagsForResource" if over.alarms.contains_key(name.unwrap_or_default()) => {
@@ -74,7 +74,7 @@ fn bridge(port: u16, over: Shared) -> Stub {
                 let mut told = forward(port, operation, input)?;
                 let one = over.alarms.iter().map(|(name, kept)| {
                     let mut told = kept.put.clone();
-                    told["AlarmArn"] = json!(crate::aws::account::arn(name));
+                    told["AlarmArn"] = json!(arn(name));
                     told
                 });
                 told["CompositeAlarms"] = one.collect();
@@ -90,7 +90,8 @@ fn bridge(port: u16, over: Shared) -> Stub {
 fn another_server_of_aws_holds_them_as_they_were_rendered() {
     let (machine, moto) = (Machine::new(), Moto::start());
     let stub = bridge(moto.port, account());
-    let apply = "alerts apply --to cloudwatch --replay bundle --alarm-action arn:aws:sns:eu-west-1:1:page";
+    let apply =
+        "alerts apply --to cloudwatch --replay bundle --alarm-action arn:aws:sns:eu-west-1:1:page";
     machine.run(&stub.url(), &format!("{apply} --yes")).assert_code(0);
     let put = changes(&stub).len();
     let told = forward(moto.port, "DescribeAlarms", &json!({})).unwrap();

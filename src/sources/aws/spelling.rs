@@ -1,7 +1,6 @@
 //! Alarms between the types of AWS and JSON as `put-metric-alarm --cli-input-json` takes it.
 
 use aws_sdk_cloudwatch::{
-    Client,
     operation::{
         put_composite_alarm::builders::PutCompositeAlarmFluentBuilder,
         put_metric_alarm::builders::PutMetricAlarmFluentBuilder,
@@ -88,10 +87,12 @@ fn statistic(it: &MetricStat) -> Value {
     ])
 }
 
-/// The request that puts an alarm.
-pub(super) fn put_metric_alarm(client: &Client, it: &Value) -> PutMetricAlarmFluentBuilder {
-    client
-        .put_metric_alarm()
+/// A request with all that an alarm is made of.
+pub(super) fn with_alarm(
+    request: PutMetricAlarmFluentBuilder,
+    it: &Value,
+) -> PutMetricAlarmFluentBuilder {
+    request
         .set_alarm_name(text(it, "AlarmName"))
         .set_alarm_description(text(it, "AlarmDescription"))
         .set_alarm_actions(texts(it, "AlarmActions"))
@@ -110,10 +111,12 @@ pub(super) fn put_metric_alarm(client: &Client, it: &Value) -> PutMetricAlarmFlu
         .set_metrics(list(it, "Metrics", math))
 }
 
-/// The request that puts an alarm over others.
-pub(super) fn put_composite_alarm(client: &Client, it: &Value) -> PutCompositeAlarmFluentBuilder {
-    client
-        .put_composite_alarm()
+/// The same of an alarm over others.
+pub(super) fn with_composite(
+    request: PutCompositeAlarmFluentBuilder,
+    it: &Value,
+) -> PutCompositeAlarmFluentBuilder {
+    request
         .set_alarm_name(text(it, "AlarmName"))
         .set_alarm_description(text(it, "AlarmDescription"))
         .set_alarm_actions(texts(it, "AlarmActions"))

@@ -114,14 +114,12 @@ impl Account {
     ) -> Result<(), Refused> {
         let tags = Some(spelled(tags));
         if alarm.get("AlarmRule").is_some() {
-            let put = spelling::put_composite_alarm(&self.client, alarm).set_tags(tags);
-            let sent = put.send().await;
-            return sent
-                .map(drop)
-                .map_err(|error| self.refused(&PUT_COMPOSITE_ALARM, &error));
+            let put = spelling::with_composite(self.client.put_composite_alarm(), alarm);
+            let sent = put.set_tags(tags).send().await;
+            return sent.map(drop).map_err(|error| self.refused(&PUT_COMPOSITE_ALARM, &error));
         }
-        let put = spelling::put_metric_alarm(&self.client, alarm).set_tags(tags);
-        let sent = put.send().await;
+        let put = spelling::with_alarm(self.client.put_metric_alarm(), alarm);
+        let sent = put.set_tags(tags).send().await;
         sent.map(drop).map_err(|error| self.refused(&PUT_METRIC_ALARM, &error))
     }
 

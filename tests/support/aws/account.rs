@@ -85,7 +85,8 @@ impl Account {
     fn delete(&mut self, input: &Value) -> Answer {
         for name in input["AlarmNames"].as_array().into_iter().flatten() {
             let quoted = format!("({name})");
-            let names_it = |it: &Kept| it.put["AlarmRule"].to_string().replace('\\', "").contains(&quoted);
+            let names_it =
+                |it: &Kept| it.put["AlarmRule"].to_string().replace('\\', "").contains(&quoted);
             if self.alarms.values().any(names_it) {
                 return refuse("ValidationError", "another alarm names it");
             }
@@ -96,7 +97,8 @@ impl Account {
 
     fn tags(&self, arn_of: &str) -> Answer {
         let alarm = self.alarms.iter().find(|(name, _)| arn(name) == arn_of);
-        let found = alarm.or(self.dashboards.iter().find(|(name, _)| dashboard_arn(name) == arn_of));
+        let found =
+            alarm.or(self.dashboards.iter().find(|(name, _)| dashboard_arn(name) == arn_of));
         let Some((_, kept)) = found else { return refuse("ResourceNotFound", "Unknown") };
         let pair = |(key, value): (&String, &String)| json!({"Key": key, "Value": value});
         Ok(json!({"Tags": kept.tags.iter().map(pair).collect::<Vec<_>>()}))

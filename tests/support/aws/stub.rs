@@ -141,7 +141,7 @@ fn read(stream: &mut TcpStream) -> Option<(Wire, String, Value)> {
 pub type Answer = Result<Value, (u16, String, String)>;
 
 /// What the record says to a request.
-fn answer(record: &Value, operation: &str, input: &Value) -> Answer {
+pub fn answer(record: &Value, operation: &str, input: &Value) -> Answer {
     match operation {
         "ListMetrics" => return Ok(metrics(record, input)),
         "ListEndpointConfigs" => return Ok(configs(record)),
