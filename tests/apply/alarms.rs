@@ -42,7 +42,7 @@ fn applied(machine: &Machine) -> Shared {
 
 #[test]
 fn a_dry_run_shows_everything_and_changes_nothing() {
-    let (machine, account) = (Machine::new(), account());
+    let (machine, account) = (Machine::whole(), account());
     let stub = serve(&account, &[]);
     let ran = machine.run(&stub.url(), &format!("{APPLY} --dry-run"));
     ran.assert_code(1);
@@ -55,7 +55,7 @@ fn a_dry_run_shows_everything_and_changes_nothing() {
 
 #[test]
 fn what_is_put_is_what_is_rendered_and_a_second_time_puts_nothing() {
-    let machine = Machine::new();
+    let machine = Machine::whole();
     let account = applied(&machine);
     let wanted = rendered(&machine);
     assert!(wanted.len() > 14, "more than two pages: {}", wanted.len());
@@ -75,7 +75,7 @@ fn what_is_put_is_what_is_rendered_and_a_second_time_puts_nothing() {
 
 #[test]
 fn every_name_that_is_sent_is_one_of_aws() {
-    let (machine, account) = (Machine::new(), account());
+    let (machine, account) = (Machine::whole(), account());
     let stub = serve(&account, &[]);
     machine.run(&stub.url(), &format!("{APPLY} --yes")).assert_code(0);
     let board = "dashboard apply --to cloudwatch --vllm-version 0.23.0 --yes";
@@ -92,7 +92,7 @@ fn every_name_that_is_sent_is_one_of_aws() {
 
 #[test]
 fn a_changed_threshold_is_the_only_difference_and_the_only_change() {
-    let machine = Machine::new();
+    let machine = Machine::whole();
     let account = applied(&machine);
     let name = "vllm-high-ttft-base-0.11.0";
     account.lock().unwrap().alarms.get_mut(name).unwrap().put["Threshold"] = json!(700.0);
@@ -112,7 +112,7 @@ fn a_changed_threshold_is_the_only_difference_and_the_only_change() {
 
 #[test]
 fn an_alarm_of_the_same_name_that_others_made_stops_everything() {
-    let machine = Machine::new();
+    let machine = Machine::whole();
     let name = "vllm-high-ttft-base-0.11.0";
     for tags in [
         vec![],
@@ -142,7 +142,7 @@ fn an_alarm_of_the_same_name_that_others_made_stops_everything() {
 
 #[test]
 fn only_what_this_scope_made_is_deleted_and_only_when_asked() {
-    let machine = Machine::new();
+    let machine = Machine::whole();
     let account = applied(&machine);
     let mut gone: Vec<String> = Vec::new();
     {
@@ -179,7 +179,7 @@ fn only_what_this_scope_made_is_deleted_and_only_when_asked() {
 
 #[test]
 fn nothing_is_deleted_where_cloudwatch_told_only_a_part() {
-    let whole = Machine::new();
+    let whole = Machine::whole();
     let account = applied(&whole);
     let stub = serve(&account, &[]);
     let ran =
@@ -191,7 +191,7 @@ fn nothing_is_deleted_where_cloudwatch_told_only_a_part() {
 
 #[test]
 fn a_refusal_says_what_to_allow_what_is_done_and_what_is_not() {
-    let machine = Machine::new();
+    let machine = Machine::whole();
     for (operation, code, words, tries) in [
         ("DescribeAlarms", "AccessDenied", "allow `cloudwatch:DescribeAlarms`", 1),
         ("ListTagsForResource", "AccessDenied", "allow `cloudwatch:ListTagsForResource`", 1),
@@ -218,7 +218,7 @@ fn a_refusal_says_what_to_allow_what_is_done_and_what_is_not() {
 
 #[test]
 fn one_bad_alarm_does_not_stop_the_others_and_the_next_time_does_the_rest() {
-    let (machine, account) = (Machine::new(), account());
+    let (machine, account) = (Machine::whole(), account());
     let fault = Fault::Refuse(400, "ValidationError", "the rule is bad");
     let ran = machine
         .run(&serve(&account, &[("PutCompositeAlarm", fault)]).url(), &format!("{APPLY} --yes"));
@@ -232,7 +232,7 @@ fn one_bad_alarm_does_not_stop_the_others_and_the_next_time_does_the_rest() {
 
 #[test]
 fn nothing_is_changed_that_nobody_confirmed() {
-    let (machine, account) = (Machine::new(), account());
+    let (machine, account) = (Machine::whole(), account());
     let stub = serve(&account, &[]);
     let ran = machine.run(&stub.url(), APPLY);
     ran.assert_code(2);
@@ -249,7 +249,7 @@ fn nothing_is_changed_that_nobody_confirmed() {
 /// The account is asked for its metrics and changed in one run.
 #[test]
 fn dimensions_are_those_that_cloudwatch_has_now() {
-    let (machine, account) = (Machine::new(), account());
+    let (machine, account) = (Machine::whole(), account());
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let mut metrics = crate::cloud::Metrics::default();
     metrics.adapter("now", |_| Some(crate::cloud::Minute::default()));
@@ -274,7 +274,7 @@ fn dimensions_are_those_that_cloudwatch_has_now() {
 
 #[test]
 fn without_dimensions_there_is_nothing_to_put() {
-    let (machine, account) = (Machine::new(), account());
+    let (machine, account) = (Machine::whole(), account());
     let stub = serve(&account, &[]);
     let ran = machine.run(&stub.url(), "alerts apply --to cloudwatch --yes");
     ran.assert_code(3);

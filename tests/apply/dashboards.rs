@@ -21,7 +21,7 @@ fn body(account: &Shared) -> Value {
 
 #[test]
 fn it_is_put_as_it_is_rendered_and_only_once() {
-    let (machine, account) = (Machine::new(), account());
+    let (machine, account) = (Machine::whole(), account());
     let stub = serve(&account, &[]);
     machine.run(&stub.url(), &format!("{APPLY} --dry-run")).assert_code(1);
     machine.run(&stub.url(), APPLY).assert_code(2);
@@ -40,7 +40,7 @@ fn it_is_put_as_it_is_rendered_and_only_once() {
 
 #[test]
 fn widgets_that_differ_are_named_by_their_titles() {
-    let (machine, account) = (Machine::new(), account());
+    let (machine, account) = (Machine::whole(), account());
     let stub = serve(&account, &[]);
     machine.run(&stub.url(), &format!("{APPLY} --yes")).assert_code(0);
     let rendered = body(&account);
@@ -62,7 +62,7 @@ fn widgets_that_differ_are_named_by_their_titles() {
 
 #[test]
 fn one_that_others_made_is_not_replaced() {
-    let (machine, account) = (Machine::new(), account());
+    let (machine, account) = (Machine::whole(), account());
     let kept = Kept { put: json!({"DashboardBody": "{\"widgets\":[]}"}), ..Default::default() };
     account.lock().unwrap().dashboards.insert("vllm-prod".into(), kept);
     let stub = serve(&account, &[]);
@@ -74,7 +74,7 @@ fn one_that_others_made_is_not_replaced() {
 
 #[test]
 fn a_refusal_names_what_to_allow() {
-    let machine = Machine::new();
+    let machine = Machine::whole();
     for operation in ["GetDashboard", "PutDashboard"] {
         let denied = Fault::Refuse(403, "AccessDenied", "no");
         let stub = serve(&account(), &[(operation, denied)]);

@@ -47,7 +47,7 @@ pub fn serve(account: &Shared, faults: &[(&'static str, Fault)]) -> Stub {
 
 impl Machine {
     /// CloudWatch told everything.
-    pub fn new() -> Self {
+    pub fn whole() -> Self {
         Self::told(SourceState::Ok)
     }
 

@@ -88,7 +88,7 @@ fn bridge(port: u16, over: Shared) -> Stub {
 
 #[test]
 fn another_server_of_aws_holds_them_as_they_were_rendered() {
-    let (machine, moto) = (Machine::new(), Moto::start());
+    let (machine, moto) = (Machine::whole(), Moto::start());
     let stub = bridge(moto.port, account());
     let apply =
         "alerts apply --to cloudwatch --replay bundle --alarm-action arn:aws:sns:eu-west-1:1:page";
