@@ -1,6 +1,7 @@
 //! The command line: every command and flag, exactly as typed. What they mean is in `config`.
 
 mod alerts;
+mod apply;
 mod dashboards;
 mod gate;
 mod values;
@@ -10,6 +11,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use alerts::{LintArgs, RenderArgs, RuleTargetArgs, RulesFor};
+pub use apply::{ApplyAlarmsArgs, ApplyArgs, ApplyDashboardArgs, ApplyTo};
 pub use dashboards::{
     CollectorArgs, CollectorCommand, CollectorKind, DashboardArgs, DashboardBackend,
     DashboardCommand, EmfArgs,
@@ -49,10 +51,10 @@ pub enum Command {
     /// Judge the service level objectives: budget left, burn rates, and which tiers fire
     Slo(Box<WatchArgs>),
     /// Check the alert rules, see when they would have fired, write them for Prometheus or
-    /// CloudWatch, or look for mistakes in your own
+    /// CloudWatch, put them there, or look for mistakes in your own
     #[command(subcommand)]
     Alerts(AlertsCommand),
-    /// Write the dashboard for Grafana or CloudWatch
+    /// Write the dashboard for Grafana or CloudWatch, or put it there
     #[command(subcommand)]
     Dashboard(DashboardCommand),
     /// Collect what is watched: configurations of collectors, and the gateway's metrics
@@ -411,6 +413,9 @@ pub enum AlertsCommand {
     Backtest(Box<WatchArgs>),
     /// Write all alerts, objectives and burn rates as rules, under the names the server exports
     Render(Box<RenderArgs>),
+    /// Put the same alarms into CloudWatch: shows what would change, asks, and changes only what it
+    /// made itself
+    Apply(Box<ApplyAlarmsArgs>),
     /// Compare your own rules and dashboards with what the server exports; exit 1 on any mistake
     Lint(Box<LintArgs>),
     /// Run the runbook that a page asks for: the body of an Alertmanager's webhook, or an alarm of

@@ -49,8 +49,13 @@ impl Exit {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Clean => "nothing at or above `--fail-on`, and coverage is met",
-            Self::Finding => "a finding at or above `--fail-on`; a failed lint or runbook test",
-            Self::Failed => "usage, configuration or internal error",
+            Self::Finding => {
+                "a finding at or above `--fail-on`; a failed lint or runbook test; what \
+                 `apply --dry-run` would change"
+            }
+            Self::Failed => {
+                "usage, configuration or internal error; an `apply` that was refused or is not whole"
+            }
             Self::Inconclusive => {
                 "inconclusive: no server, a needed source is missing, or coverage is under \
                  `--min-coverage`"

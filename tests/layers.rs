@@ -39,6 +39,31 @@ fn imports_point_down_only() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
+/// Operations of AWS that change something begin so.
+const CHANGING: [&str; 8] = [
+    ".put_",
+    ".delete_",
+    ".tag_",
+    ".untag_",
+    ".create_",
+    ".update_",
+    ".disable_alarm",
+    ".set_alarm_state",
+];
+
+#[test]
+fn one_file_changes_an_account() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    rust_files(&root.join("src/sources/aws"), &mut files);
+    let changing = files.iter().filter(|path| {
+        let code = code_only(&fs::read_to_string(path).unwrap());
+        CHANGING.iter().any(|call| code.contains(call))
+    });
+    let names: Vec<_> = changing.map(|path| path.file_name().unwrap().to_owned()).collect();
+    assert_eq!(names, ["writing.rs"]);
+}
+
 #[test]
 fn every_module_has_its_place() {
     let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();

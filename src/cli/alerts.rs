@@ -80,6 +80,7 @@ pub struct LintArgs {
 pub enum RulesFor {
     /// A file of rules for Prometheus
     Prometheus,
-    /// Alarms for `aws cloudwatch put-metric-alarm --cli-input-json`, as a JSON list
+    /// Alarms for `aws cloudwatch put-metric-alarm --cli-input-json`, as a JSON list, and last those
+    /// with an AlarmRule for `put-composite-alarm`
     Cloudwatch,
 }

@@ -4,13 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{ConfigArgs, RuleTargetArgs};
+use super::{ApplyDashboardArgs, ConfigArgs, RuleTargetArgs};
 
 /// Commands about dashboards.
 #[derive(Debug, Clone, Subcommand)]
 pub enum DashboardCommand {
     /// Write the dashboard for Grafana or CloudWatch, with what the target really exports
     Render(Box<DashboardArgs>),
+    /// Put the same dashboard into CloudWatch: shows what would change, asks, and changes only what it
+    /// made itself
+    Apply(Box<ApplyDashboardArgs>),
 }
 
 /// Commands about collecting metrics.

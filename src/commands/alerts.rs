@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 
-use super::{Failure, monitor, run::gather, write};
+use super::{Failure, dashboard::names, monitor, run::gather, write};
 use crate::{
     cli::{
         GateArgs, HistoryArgs, JudgeArgs, LintArgs, OutputArgs, RenderArgs, ReplayArgs,
@@ -39,10 +39,9 @@ pub fn render(args: &RenderArgs, env: &Environment) -> anyhow::Result<Exit> {
         }
         RulesFor::Cloudwatch => {
             let seen = args.target.names_evidence().then(|| look(&settings)).transpose()?;
-            let options = cloudwatch::Options {
-                namespace: settings.history.aws.as_ref().and_then(|aws| aws.namespace.clone()),
-                actions: args.alarm_action.clone(),
-            };
+            let (aws, _) = config::gateway(&args.target.config, env)?;
+            let options =
+                cloudwatch::Options { names: names(&aws), actions: args.alarm_action.clone() };
             let alarms = cloudwatch::render(&rules, &policy, seen.as_ref(), &options);
             say(&alarms);
             alarms.json()
@@ -57,14 +56,19 @@ pub fn render(args: &RenderArgs, env: &Environment) -> anyhow::Result<Exit> {
 
 /// JSON has no comments, so what is left out is said beside it.
 fn say(alarms: &cloudwatch::Alarms) {
-    for (id, why) in &alarms.left {
-        write::note(&format!("{id} is left out: {why}."));
-    }
+    say_left(alarms);
     if alarms.template {
         write::note(
             "Dimensions in <> stand for your own: an alarm without them watches a metric without \
              them, of which there is none, and never fires. --cloudwatch finds them.",
         );
+    }
+}
+
+/// What has no alarm, and why.
+pub(super) fn say_left(alarms: &cloudwatch::Alarms) {
+    for (id, why) in &alarms.left {
+        write::note(&format!("{id} is left out: {why}."));
     }
 }
 

@@ -18,7 +18,7 @@ pub fn render(args: &DashboardArgs, env: &Environment) -> anyhow::Result<Exit> {
     args.output.as_deref().map_or(Ok(()), write::check_destination)?;
     let dashboard = match args.to {
         DashboardBackend::Grafana => for_grafana(args, env)?,
-        DashboardBackend::Cloudwatch => for_cloudwatch(args, env)?,
+        DashboardBackend::Cloudwatch => for_cloudwatch(args.account.as_ref(), &args.target, env)?,
     };
     put(args.output.as_deref(), &serde_json::to_string_pretty(&dashboard)?)?;
     Ok(Exit::Clean)
@@ -36,25 +36,28 @@ fn for_grafana(args: &DashboardArgs, env: &Environment) -> anyhow::Result<Value>
     Ok(grafana::render(case))
 }
 
-fn for_cloudwatch(args: &DashboardArgs, env: &Environment) -> anyhow::Result<Value> {
-    let (rules, library) = watched(&args.target, env)?;
-    let (aws, _) = config::gateway(&args.target.config, env)?;
-    let region = args.target.history.region.as_ref().or(aws.region.as_ref());
+/// The body that PutDashboard takes.
+pub(super) fn for_cloudwatch(
+    account: Option<&String>,
+    args: &RuleTargetArgs,
+    env: &Environment,
+) -> anyhow::Result<Value> {
+    let (rules, library) = watched(args, env)?;
+    let (aws, _) = config::gateway(&args.config, env)?;
+    let region = args.history.region.as_ref().or(aws.region.as_ref());
     let region = region.ok_or_else(no_region)?;
-    let (target, evidence) = target::find(&asked(&args.target), env)?;
+    let (target, evidence) = target::find(&asked(args), env)?;
     let names = names(&aws);
-    let alarms = match &args.account {
+    let alarms = match account {
         None => Vec::new(),
         Some(account) => {
-            let options = cloudwatch::Options {
-                namespace: aws.namespace.clone(),
-                ..cloudwatch::Options::default()
-            };
+            let options =
+                cloudwatch::Options { names: names.clone(), ..cloudwatch::Options::default() };
             let known = cloudwatch::render(&rules, &library.policy, evidence.as_ref(), &options);
-            cloudwatch_dashboard::arns(&known.alarms, region, account)
+            cloudwatch_dashboard::arns(&known, region, account)
         }
     };
-    if args.account.is_some() && alarms.is_empty() {
+    if account.is_some() && alarms.is_empty() {
         return Err(no_alarms().into());
     }
     Ok(cloudwatch_dashboard::render(cloudwatch_dashboard::Case {
@@ -68,7 +71,7 @@ fn for_cloudwatch(args: &DashboardArgs, env: &Environment) -> anyhow::Result<Val
 }
 
 /// The region of the widgets asks nothing of AWS by itself.
-fn asked(args: &RuleTargetArgs) -> RuleTargetArgs {
+pub(super) fn asked(args: &RuleTargetArgs) -> RuleTargetArgs {
     let history = &args.history;
     let region =
         history.region.clone().filter(|_| history.cloudwatch || history.sagemaker.is_some());

@@ -25,7 +25,7 @@ use crate::{
     },
     report,
     runbook::{Cause, Check, Library, Runbook},
-    sources::aws::permissions::{ASKED, Ask},
+    sources::aws::permissions::{APPLIED, ASKED, Ask, DESCRIBE_ALARMS},
 };
 
 /// Prints the completion script of a shell.
@@ -101,7 +101,8 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         (ACCURACY, "simulated", format!("```\n{}```\n", render::terminal(&score.simulated))),
         (ACCURACY, "left out", score.without_table()),
         (AWS, "aws operations", operations_table()),
-        (AWS, "aws policy", policy()?),
+        (AWS, "aws policy", policy(&ASKED)?),
+        (AWS, "aws apply policy", policy(&changing())?),
         (MONITORING, "alerts", tables::alerts(&rules, &Library::embedded()?.policy)),
         (MONITORING, "objectives", tables::objectives(&rules)),
         (MONITORING, "tiers", tables::tiers(&rules)),
@@ -129,14 +130,21 @@ const AWS: &str = "docs/aws.md";
 
 /// Each operation of AWS that is called, in Markdown.
 fn operations_table() -> String {
-    let row = |it: &&Ask| format!("| `{}` | {} |\n", it.action(), it.why);
-    format!("| action | for |\n|---|---|\n{}", ASKED.iter().map(row).collect::<String>())
+    let row = |it: &&Ask, only: &str| format!("| `{}` | {}{only} |\n", it.action(), it.why);
+    let asked: String = ASKED.iter().map(|it| row(it, "")).collect();
+    let applied: String = APPLIED.iter().map(|it| row(it, " (only for `apply`)")).collect();
+    format!("| action | for |\n|---|---|\n{asked}{applied}")
 }
 
-/// The policy of IAM that allows them and nothing else, in Markdown.
-fn policy() -> anyhow::Result<String> {
+/// What `apply` calls.
+fn changing() -> Vec<&'static Ask> {
+    [&DESCRIBE_ALARMS].into_iter().chain(APPLIED).collect()
+}
+
+/// The policy of IAM that allows these operations and nothing else, in Markdown.
+fn policy(asks: &[&Ask]) -> anyhow::Result<String> {
     let mut resources: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for ask in ASKED {
+    for ask in asks {
         resources.entry(ask.resource).or_default().push(ask.action());
     }
     let statement = |(resource, actions): (&str, Vec<String>)| json!({ "Effect": "Allow", "Action": actions, "Resource": resource });

@@ -1,6 +1,11 @@
 //! One `match` over the commands, and the only place that writes to the outside.
 
 pub mod alerts;
+#[cfg(feature = "aws")]
+pub mod apply;
+#[cfg(not(feature = "aws"))]
+#[path = "apply_without.rs"]
+pub mod apply;
 pub mod collect;
 pub mod collector;
 pub mod coverage;
@@ -90,6 +95,8 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Collector(CollectorCommand::Render(args)) => collector::render(&args, &env),
             Command::Collector(CollectorCommand::Emf(args)) => collector::emf(&args, &env),
             Command::Alerts(AlertsCommand::Render(args)) => alerts::render(&args, &env),
+            Command::Alerts(AlertsCommand::Apply(args)) => apply::alarms(&args, &env),
+            Command::Dashboard(DashboardCommand::Apply(args)) => apply::dashboard(&args, &env),
             Command::Alerts(AlertsCommand::Lint(args)) => alerts::lint(&args, &env),
             Command::Eval(args) => eval::run(&args, &env),
             Command::Explain(args) => explain::run(&args, &env),

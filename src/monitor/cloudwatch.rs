@@ -1,4 +1,5 @@
-//! Alerts as alarms of CloudWatch: what `aws cloudwatch put-metric-alarm --cli-input-json` takes.
+//! Alerts as alarms of CloudWatch: what `aws cloudwatch put-metric-alarm --cli-input-json` takes, and
+//! `put-composite-alarm` where there is an `AlarmRule`.
 //!
 //! An alarm without dimensions watches a metric without dimensions. The gateway's metrics have some,
 //! so each alarm names one whole set of them: nothing else would ever fire.
@@ -10,8 +11,9 @@ use serde::Serialize;
 use super::{
     Alert, CloudQuery, Condition, Measure, MissingMeans, Slo, SloRule, Threshold,
     burn::{Objective, Tier},
+    cloudwatch_burn,
     load::Rules,
-    names::NAMESPACE,
+    names::CloudNames,
     objective, seconds,
     state::Policy,
 };
@@ -19,6 +21,9 @@ use crate::{
     evidence::{Evidence, series::Labels},
     report::json::escape_hazards,
 };
+
+/// How the name of every alarm begins.
+pub const PREFIX: &str = "vllm-";
 
 /// Length of a period of a rule that an objective has beside its tiers, seconds.
 const PERIOD: f64 = 300.0;
@@ -38,6 +43,21 @@ pub struct Alarm {
     pub threshold: f64,
     pub comparison_operator: &'static str,
     pub treat_missing_data: &'static str,
+    /// Whether a composite alarm looks at it, which then is the one that acts.
+    #[serde(skip)]
+    pub is_part: bool,
+}
+
+/// An alarm over others.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs)]
+pub struct Composite {
+    pub alarm_name: String,
+    pub alarm_description: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alarm_actions: Vec<String>,
+    pub alarm_rule: String,
 }
 
 /// What an alarm compares.
@@ -94,6 +114,8 @@ pub struct MathQuery {
 pub struct Alarms {
     /// The alarms.
     pub alarms: Vec<Alarm>,
+    /// Those over others, which must be there first.
+    pub composites: Vec<Composite>,
     /// Rows that have no alarm, with the reason.
     pub left: Vec<(String, String)>,
     /// Whether dimensions stand for those of your own.
@@ -103,8 +125,8 @@ pub struct Alarms {
 /// Settings of the alarms.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Namespace of the gateway's metrics.
-    pub namespace: Option<String>,
+    /// What the gateway's metrics are called.
+    pub names: CloudNames,
     /// What each alarm does.
     pub actions: Vec<String>,
 }
@@ -112,8 +134,33 @@ pub struct Options {
 impl Alarms {
     /// All of them as JSON.
     pub fn json(&self) -> String {
-        // There are no maps with keys other than text in it, so serializing cannot fail.
-        escape_hazards(&serde_json::to_string_pretty(&self.alarms).unwrap_or_default()) + "\n"
+        escape_hazards(&serde_json::to_string_pretty(&self.rows()).unwrap_or_default()) + "\n"
+    }
+
+    /// Each alarm as it is put, those over others last.
+    pub fn rows(&self) -> Vec<serde_json::Value> {
+        // There are no maps with keys other than text in them, so serializing cannot fail.
+        let alarms = self.alarms.iter().map(|it| serde_json::to_value(it).unwrap_or_default());
+        let over = self.composites.iter().map(|it| serde_json::to_value(it).unwrap_or_default());
+        alarms.chain(over).collect()
+    }
+
+    /// Drops alarms on dimensions that were not seen.
+    pub fn leave_unseen(&mut self) {
+        let is_seen = |name: &str| !name.contains('<');
+        let unseen = self.acting().filter(|name| !is_seen(name)).map(ToOwned::to_owned);
+        let why = "its dimensions were not seen in CloudWatch";
+        let left: Vec<_> = unseen.map(|name| (name, why.to_owned())).collect();
+        self.left.extend(left);
+        self.alarms.retain(|it| is_seen(&it.alarm_name));
+        self.composites.retain(|it| is_seen(&it.alarm_name));
+        self.template = false;
+    }
+
+    /// Names of the alarms that act: the parts of others do not.
+    pub fn acting(&self) -> impl Iterator<Item = &str> {
+        let alarms = self.alarms.iter().filter(|it| !it.is_part).map(|it| &it.alarm_name);
+        alarms.chain(self.composites.iter().map(|it| &it.alarm_name)).map(String::as_str)
     }
 }
 
@@ -134,11 +181,7 @@ pub fn render(
         for rule in &slo.rules {
             out.put(&rule.id, writer.slo_rule(slo, rule));
         }
-        if slo.burn.is_some() {
-            let why = "its tiers look at two windows at once, which one alarm cannot; its own rule \
-                       watches the budget";
-            out.left.push((format!("{}, burn rates", slo.id), why.into()));
-        }
+        cloudwatch_burn::tiers(&writer, slo, &mut out);
     }
     out.template = out.alarms.iter().any(|alarm| alarm.alarm_name.contains('<'));
     out
@@ -172,11 +215,11 @@ enum Fires {
     AboveBaseline(f64),
 }
 
-struct Writer<'a> {
-    rules: &'a Rules,
+pub(super) struct Writer<'a> {
+    pub(super) rules: &'a Rules,
     policy: &'a Policy,
     evidence: Option<&'a Evidence>,
-    options: &'a Options,
+    pub(super) options: &'a Options,
 }
 
 impl Writer<'_> {
@@ -243,7 +286,7 @@ impl Writer<'_> {
     }
 
     /// The sets of dimensions that were seen, or one that stands for them.
-    fn sets(&self, query: &CloudQuery) -> Vec<Labels> {
+    pub(super) fn sets(&self, query: &CloudQuery) -> Vec<Labels> {
         let metrics =
             self.evidence.and_then(|it| it.cloud.as_ref()).map(|it| it.metrics.as_slice());
         let watched = metrics.unwrap_or_default().iter().filter(|it| it.name == query.metric);
@@ -267,7 +310,8 @@ impl Writer<'_> {
             Fires::AtLeast(bound) => (bound, "GreaterThanOrEqualToThreshold"),
             Fires::Below(bound) => (bound, "LessThanThreshold"),
             Fires::AboveBaseline(factor) => {
-                (factor * self.baseline(shape.measure, of)?, "GreaterThanThreshold")
+                let bound = factor * self.baseline(shape.measure, of)?;
+                (two_digits(bound), "GreaterThanThreshold")
             }
         })
     }
@@ -290,13 +334,9 @@ impl Writer<'_> {
         (bound, operator): (f64, &'static str),
     ) -> Alarm {
         let period = ((shape.window / 60.0).ceil() * 60.0).max(60.0);
-        let values: Vec<&str> = of.iter().map(|(_, value)| value.as_str()).collect();
-        let placeholder = values.iter().any(|value| value.starts_with('<'));
-        let marked =
-            if placeholder { " Replace what stands in <>: one alarm for each set." } else { "" };
         Alarm {
-            alarm_name: format!("vllm-{}-{}", shape.id, values.join("-")),
-            alarm_description: format!("{}{marked}", shape.about),
+            alarm_name: name(shape.id, of),
+            alarm_description: format!("{}{}", shape.about, to_replace(of)),
             alarm_actions: self.options.actions.clone(),
             watched: self.watched(query, of, period as u64),
             evaluation_periods: (shape.lasting / period).ceil().max(1.0) as u64,
@@ -306,48 +346,76 @@ impl Writer<'_> {
                 MissingMeans::Fine => "notBreaching",
                 MissingMeans::Breach => "breaching",
             },
+            is_part: false,
         }
     }
 
     fn watched(&self, query: &CloudQuery, of: &Labels, period: u64) -> Watched {
-        let stat = |metric: &str| {
-            let percentile = query.statistic.starts_with('p');
-            let dimension = |(name, value): &(String, String)| Dimension {
-                name: name.clone(),
-                value: value.clone(),
-            };
-            Stat {
-                namespace: self.namespace(query),
-                metric_name: metric.to_owned(),
-                dimensions: of.iter().map(dimension).collect(),
-                statistic: (!percentile).then(|| query.statistic.clone()),
-                extended_statistic: percentile.then(|| query.statistic.clone()),
-                period,
-            }
-        };
+        let stat = |metric: &str| self.stat(query, metric, &query.statistic, of, period);
         let Some(over) = &query.over else { return Watched::Metric(stat(&query.metric)) };
-        let counted = |id: &str, metric: &str| MathQuery {
-            id: id.into(),
-            expression: None,
-            metric_stat: Some(metric_stat(&stat(metric))),
-            return_data: false,
-        };
-        let ratio = MathQuery {
-            id: "ratio".into(),
-            // A period without errors has no datapoint for them, which is 0; one without requests
-            // stays without a value.
-            expression: Some("FILL(bad, 0) / total".into()),
-            metric_stat: None,
-            return_data: true,
-        };
-        Watched::Math {
-            metrics: vec![ratio, counted("bad", &query.metric), counted("total", over)],
-        }
+        // A period without errors has no datapoint for them, which is 0; one without requests stays
+        // without a value.
+        let metrics = vec![
+            MathQuery::result("FILL(bad, 0) / total".into()),
+            MathQuery::counted("bad", &stat(&query.metric)),
+            MathQuery::counted("total", &stat(over)),
+        ];
+        Watched::Math { metrics }
     }
 
-    fn namespace(&self, query: &CloudQuery) -> String {
-        let own = || self.options.namespace.clone().unwrap_or_else(|| NAMESPACE.into());
-        query.namespace.clone().unwrap_or_else(own)
+    /// A statistic under the names that the metric has there: only those of the gateway may be its
+    /// own.
+    pub(super) fn stat(
+        &self,
+        query: &CloudQuery,
+        metric: &str,
+        statistic: &str,
+        of: &Labels,
+        period: u64,
+    ) -> Stat {
+        let names = &self.options.names;
+        let own = query.namespace.is_none();
+        let dimension = |(name, value): &(String, String)| Dimension {
+            name: if own { names.dimension(name).to_owned() } else { name.clone() },
+            value: value.clone(),
+        };
+        let simple = ["Average", "Sum", "SampleCount", "Maximum", "Minimum"].contains(&statistic);
+        Stat {
+            namespace: query.namespace.clone().unwrap_or_else(|| names.namespace.clone()),
+            metric_name: if own { names.metric(metric).to_owned() } else { metric.to_owned() },
+            dimensions: of.iter().map(dimension).collect(),
+            statistic: simple.then(|| statistic.to_owned()),
+            extended_statistic: (!simple).then(|| statistic.to_owned()),
+            period,
+        }
+    }
+}
+
+impl MathQuery {
+    /// The expression that is compared.
+    pub(super) fn result(expression: String) -> Self {
+        let id = "ratio".into();
+        Self { id, expression: Some(expression), metric_stat: None, return_data: true }
+    }
+
+    /// A statistic that an expression names.
+    pub(super) fn counted(id: &str, stat: &Stat) -> Self {
+        let metric_stat = Some(metric_stat(stat));
+        Self { id: id.into(), expression: None, metric_stat, return_data: false }
+    }
+}
+
+/// Name of an alarm on one set of dimensions.
+pub(super) fn name(id: &str, of: &Labels) -> String {
+    let values: Vec<&str> = of.iter().map(|(_, value)| value.as_str()).collect();
+    format!("{PREFIX}{id}-{}", values.join("-"))
+}
+
+/// What is said of dimensions that stand for others.
+pub(super) fn to_replace(of: &Labels) -> &'static str {
+    match of.iter().any(|(_, value)| value.starts_with('<')) {
+        true => " Replace what stands in <>: one alarm for each set.",
+        false => "",
     }
 }
 
@@ -376,8 +444,13 @@ fn nothing_there(measure: &Measure) -> String {
     }
 }
 
+/// A baseline moves a little each time, which is no reason for another alarm.
+fn two_digits(value: f64) -> f64 {
+    format!("{value:.1e}").parse().unwrap_or(value)
+}
+
 /// Without the noise of the last digits.
-fn tidy(value: f64) -> f64 {
+pub(super) fn tidy(value: f64) -> f64 {
     format!("{value:.9e}").parse().unwrap_or(value)
 }
 
@@ -390,6 +463,7 @@ mod tests {
             cloud::{Cloud, CloudSeries},
             series::Point,
         },
+        monitor::names::NAMESPACE,
         runbook::Library,
     };
 
@@ -468,6 +542,22 @@ mod tests {
         assert!(json.get("MetricName").is_none() && json.get("Period").is_none());
         assert_eq!(ratio("availability-budget").threshold, 0.0072);
         assert_eq!(ratio("error-rate-over").threshold, 0.005);
+    }
+
+    #[test]
+    fn the_gateways_own_names_are_watched() {
+        let names = CloudNames {
+            namespace: "Own/Gateway".into(),
+            metrics: [("TTFTMs".into(), "FirstToken".into())].into(),
+            dimensions: [("AdapterId".into(), "lora".into())].into(),
+        };
+        let policy = Library::embedded().unwrap().policy;
+        let options = Options { names, ..Options::default() };
+        let alarms = render(&Rules::embedded().unwrap(), &policy, None, &options);
+        let (_, watched) = stat(&alarms, "high-ttft");
+        let first = &watched.dimensions[0];
+        assert_eq!((watched.namespace.as_str(), first.name.as_str()), ("Own/Gateway", "lora"));
+        assert_eq!(watched.metric_name, "FirstToken");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Across, CloudQuery, Measure, Per, Query,
-    cloudwatch::Alarm,
+    cloudwatch::Alarms,
     dashboard::{COLUMNS, Line, Panel, PanelKind, Place, Row, Side},
     load::Rules,
     names::CloudNames,
@@ -97,9 +97,9 @@ fn text(markdown: &str, place: Place, top: u64, height: u64) -> Value {
     at("text", place, top, height, &json!({ "markdown": markdown }))
 }
 
-/// ARNs of the alarms that watch dimensions which exist, and not a stand-in for them.
-pub fn arns(alarms: &[Alarm], region: &str, account: &str) -> Vec<String> {
-    let names = alarms.iter().map(|alarm| &alarm.alarm_name).filter(|name| !name.contains('<'));
+/// ARNs of the alarms that act and watch dimensions which exist, and not a stand-in for them.
+pub fn arns(alarms: &Alarms, region: &str, account: &str) -> Vec<String> {
+    let names = alarms.acting().filter(|name| !name.contains('<'));
     names.map(|name| format!("arn:aws:cloudwatch:{region}:{account}:alarm:{name}")).collect()
 }
 
@@ -321,7 +321,7 @@ mod tests {
         let (rules, policy) = (Rules::embedded().unwrap(), Library::embedded().unwrap().policy);
         let options = cloudwatch::Options::default();
         let none = cloudwatch::render(&rules, &policy, None, &options);
-        assert_eq!(arns(&none.alarms, "eu-west-1", "1"), Vec::<String>::new());
+        assert_eq!(arns(&none, "eu-west-1", "1"), Vec::<String>::new());
         let dimensions = vec![
             ("AdapterId".to_owned(), "manga".to_owned()),
             ("BackendVersion".to_owned(), "7".to_owned()),
@@ -337,7 +337,7 @@ mod tests {
         let cloud = Some(Cloud { metrics: vec![series], ..Cloud::default() });
         let evidence = Evidence { cloud, ..Evidence::default() };
         let some = cloudwatch::render(&rules, &policy, Some(&evidence), &options);
-        let found = arns(&some.alarms, "eu-west-1", "123456789012");
+        let found = arns(&some, "eu-west-1", "123456789012");
         let wanted = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:vllm-high-ttft-manga-7";
         assert!(found.iter().any(|arn| arn == wanted), "{found:?}");
     }

@@ -4,8 +4,10 @@
 //! `policy.yaml`. Each measure can be asked of Prometheus ([`promql`]) and be read from evidence
 //! ([`read`]), so that what pages and what is judged is one thing.
 
+pub mod apply;
 pub mod burn;
 pub mod cloudwatch;
+pub mod cloudwatch_burn;
 pub mod cloudwatch_dashboard;
 pub mod collector;
 pub mod dashboard;

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     cli::{Ran, finish, run},
@@ -144,8 +144,20 @@ fn alarms_are_what_the_command_line_of_aws_takes() {
     ran.assert_says("endpoint-down is left out");
     let alarms = ran.json();
     assert!(alarms.as_array().unwrap().len() >= 8, "{alarms}");
-    for alarm in alarms.as_array().unwrap() {
-        assert_eq!(alarm["AlarmActions"], json!([action]), "{alarm}");
+    let (over, alarms): (Vec<&Value>, Vec<&Value>) =
+        alarms.as_array().unwrap().iter().partition(|it| it["AlarmRule"].is_string());
+    let named = |over: &Value, it: &Value| {
+        let name = it["AlarmName"].as_str().unwrap();
+        over["AlarmRule"].as_str().unwrap().contains(&format!("ALARM(\"{name}\")"))
+    };
+    assert_eq!(over.len(), 13, "every tier that can fire");
+    for it in &over {
+        assert_eq!(it["AlarmActions"], json!([action]), "{it}");
+        assert_eq!(alarms.iter().filter(|part| named(it, part)).count(), 2, "{it}");
+    }
+    for alarm in alarms {
+        let is_part = over.iter().any(|it| named(it, alarm));
+        assert_eq!(alarm["AlarmActions"].is_null(), is_part, "who is told twice: {alarm}");
         let one = alarm["MetricName"].is_string();
         assert_ne!(one, alarm["Metrics"].is_array(), "{alarm}");
         let statistics =

@@ -1,4 +1,5 @@
 //! AWS: SageMaker, Auto Scaling, CloudWatch and CloudWatch Logs, asked side by side and read-only.
+//! Only [`writing`] changes anything, and only for `alerts apply` and `dashboard apply`.
 //!
 //! The record of a run is `{"answers": [{"service", "operation", "input", "output" or "error"}]}`
 //! with the names that `aws SERVICE OPERATION --output json` prints, times as ISO 8601 in UTC, and
@@ -27,7 +28,11 @@ mod sagemaker;
 #[cfg(feature = "aws")]
 mod scaling;
 #[cfg(feature = "aws")]
+mod spelling;
+#[cfg(feature = "aws")]
 mod words;
+#[cfg(feature = "aws")]
+pub mod writing;
 
 #[cfg(feature = "aws")]
 pub use fetch::fetch;

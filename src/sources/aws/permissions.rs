@@ -1,5 +1,5 @@
 //! Every operation that is ever called, with what has to be allowed for it. The error texts and the
-//! policy in the documentation come from here.
+//! policies in the documentation come from here.
 
 /// One operation of AWS.
 #[derive(Debug, PartialEq, Eq)]
@@ -125,7 +125,77 @@ pub static FILTER_LOG_EVENTS: Ask = Ask {
     why: "the containers' log, of the time asked",
 };
 
-/// All of them, by service.
+/// Who made an alarm or a dashboard.
+pub static LIST_TAGS: Ask = Ask {
+    service: "cloudwatch",
+    operation: "ListTagsForResource",
+    resource: "*",
+    why: "which alarms and dashboards this tool made",
+};
+
+/// Puts an alarm.
+pub static PUT_METRIC_ALARM: Ask = Ask {
+    service: "cloudwatch",
+    operation: "PutMetricAlarm",
+    resource: ALARMS,
+    why: "creates and changes alarms",
+};
+
+/// Puts an alarm over others; AWS refuses it where it is bound to some of them.
+pub static PUT_COMPOSITE_ALARM: Ask = Ask {
+    service: "cloudwatch",
+    operation: "PutCompositeAlarm",
+    resource: "*",
+    why: "creates and changes the alarms of burn-rate tiers",
+};
+
+/// Tags what is created; AWS wants it beside the permission to create.
+pub static TAG_RESOURCE: Ask = Ask {
+    service: "cloudwatch",
+    operation: "TagResource",
+    resource: "*",
+    why: "marks what is created as made by this tool",
+};
+
+/// Deletes an alarm.
+pub static DELETE_ALARMS: Ask = Ask {
+    service: "cloudwatch",
+    operation: "DeleteAlarms",
+    resource: ALARMS,
+    why: "deletes alarms of this tool that are not wanted any more; only with `--prune`",
+};
+
+/// A dashboard as it stands.
+pub static GET_DASHBOARD: Ask = Ask {
+    service: "cloudwatch",
+    operation: "GetDashboard",
+    resource: "arn:aws:cloudwatch::*:dashboard/*",
+    why: "the dashboard as it stands",
+};
+
+/// Puts a dashboard.
+pub static PUT_DASHBOARD: Ask = Ask {
+    service: "cloudwatch",
+    operation: "PutDashboard",
+    resource: "arn:aws:cloudwatch::*:dashboard/*",
+    why: "creates and changes the dashboard",
+};
+
+/// The alarms of this tool, by how their names begin.
+const ALARMS: &str = "arn:aws:cloudwatch:*:*:alarm:vllm-*";
+
+/// What `alerts apply` and `dashboard apply` call beside [`DESCRIBE_ALARMS`]. No other command does.
+pub static APPLIED: [&Ask; 7] = [
+    &LIST_TAGS,
+    &PUT_METRIC_ALARM,
+    &PUT_COMPOSITE_ALARM,
+    &TAG_RESOURCE,
+    &DELETE_ALARMS,
+    &GET_DASHBOARD,
+    &PUT_DASHBOARD,
+];
+
+/// What diagnosing calls, by service; nothing of it changes anything.
 pub static ASKED: [&Ask; 13] = [
     &DESCRIBE_ENDPOINT,
     &DESCRIBE_ENDPOINT_CONFIG,

@@ -1,4 +1,5 @@
 //! AWS as far as the tests need it.
 
+pub mod account;
 pub mod sample;
 pub mod stub;

@@ -43,10 +43,19 @@ impl Stub {
 
     /// Serves a record but for what fails.
     pub fn failing(record: &Value, faults: &[(&'static str, Fault)]) -> Self {
+        let record = record.clone();
+        Self::answering(faults, move |operation, input| answer(&record, operation, input))
+    }
+
+    /// Serves what is answered, but for what fails.
+    pub fn answering(
+        faults: &[(&'static str, Fault)],
+        answer: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let (seen, known) = (asked.clone(), Arc::new((record.clone(), faults.to_vec())));
+        let (seen, known) = (asked.clone(), Arc::new((answer, faults.to_vec())));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (seen, known) = (seen.clone(), known.clone());
@@ -73,7 +82,7 @@ impl Stub {
 
 fn serve(
     mut stream: TcpStream,
-    record: &Value,
+    answer: &impl Fn(&str, &Value) -> Answer,
     faults: &[(&'static str, Fault)],
     seen: &Mutex<Vec<(String, Value)>>,
 ) {
@@ -86,7 +95,7 @@ fn serve(
         Some((_, Fault::Refuse(status, code, message))) => {
             Err((*status, (*code).to_owned(), (*message).to_owned()))
         }
-        None => answer(record, &operation, &input),
+        None => answer(&operation, &input),
     };
     respond(&mut stream, wire, &operation, answer);
 }
@@ -128,10 +137,11 @@ fn read(stream: &mut TcpStream) -> Option<(Wire, String, Value)> {
     Some((Wire::Xml, form.get("Action")?.as_str()?.to_owned(), Value::Object(form)))
 }
 
-type Answer = Result<Value, (u16, String, String)>;
+/// What is said to a request; `Err` is a status, a code and a message.
+pub type Answer = Result<Value, (u16, String, String)>;
 
 /// What the record says to a request.
-fn answer(record: &Value, operation: &str, input: &Value) -> Answer {
+pub fn answer(record: &Value, operation: &str, input: &Value) -> Answer {
     match operation {
         "ListMetrics" => return Ok(metrics(record, input)),
         "ListEndpointConfigs" => return Ok(configs(record)),
