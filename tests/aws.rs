@@ -195,11 +195,11 @@ fn the_gateways_own_names_are_asked_and_the_usual_ones_recorded() {
     let collected = collect_with(&stub.url(), "--cloudwatch --region eu-west-1", settings);
     let values = collected.answers("GetMetricData");
     let queries = values[0]["input"]["MetricDataQueries"].as_array().unwrap();
-    assert_eq!(queries.len(), 12, "two adapters, six statistics, never merged");
+    assert_eq!(queries.len(), 14, "two adapters, seven statistics, never merged");
     let metric = &queries[0]["MetricStat"]["Metric"];
     assert_eq!(metric["MetricName"], "TTFTMs");
     assert_eq!(metric["Dimensions"][0], json!({ "Name": "AdapterId", "Value": "a" }));
-    assert_eq!(values[0]["output"]["MetricDataResults"].as_array().unwrap().len(), 12);
+    assert_eq!(values[0]["output"]["MetricDataResults"].as_array().unwrap().len(), 14);
 }
 
 #[test]
