@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("report", &["runbook", "signals", "evidence", "unit", "stats"]),
     ("monitor", &["report", "runbook", "signals", "evidence", "unit", "stats"]),
     ("prefix", &["report", "unit", "stats"]),
+    ("load", &["report", "runbook", "signals", "evidence", "unit", "stats"]),
     ("eval", &["report", "runbook", "signals", "unit", "stats"]),
     ("exit", &["report", "runbook"]),
     ("cli", &["exit", "runbook"]),

@@ -102,6 +102,8 @@ pub enum SchemaOf {
     Causes,
     /// `diagnose.toml`.
     Config,
+    /// The JSON result of a load test, version 1.
+    Load,
 }
 
 /// The end of the time judged.

@@ -17,6 +17,7 @@ use crate::{
     config::FileConfig,
     eval::{published::Published, render},
     exit::{self, Exit},
+    load::result::LoadResult,
     monitor::{
         dashboard::{Panel, Row},
         emf,
@@ -57,6 +58,7 @@ fn schema_text(of: SchemaOf) -> anyhow::Result<String> {
         SchemaOf::Checks => schema_for!(Vec<Check>),
         SchemaOf::Causes => schema_for!(Vec<Cause>),
         SchemaOf::Config => schema_for!(FileConfig),
+        SchemaOf::Load => schema_for!(LoadResult),
     };
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
 }
@@ -88,6 +90,7 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         ("checks", SchemaOf::Checks),
         ("causes", SchemaOf::Causes),
         ("config", SchemaOf::Config),
+        ("load", SchemaOf::Load),
     ] {
         let path = PathBuf::from(format!("fixtures/schemas/{name}-v1.json"));
         expected.insert(path, schema_text(of)?);
