@@ -1,6 +1,7 @@
 //! The command line: every command and flag, exactly as typed. What they mean is in `config`.
 
 mod alerts;
+mod compare;
 mod dashboards;
 mod values;
 
@@ -9,6 +10,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use alerts::{LintArgs, RenderArgs, RuleTargetArgs, RulesFor};
+pub use compare::CompareArgs;
 pub use dashboards::{
     CollectorArgs, CollectorCommand, CollectorKind, DashboardArgs, DashboardBackend,
     DashboardCommand, EmfArgs,
@@ -50,6 +52,8 @@ pub enum Command {
     /// CloudWatch, or look for mistakes in your own
     #[command(subcommand)]
     Alerts(AlertsCommand),
+    /// Compare two releases, servers or times: what differs, how surely, and whether it is fair
+    Compare(Box<CompareArgs>),
     /// Write the dashboard for Grafana or CloudWatch
     #[command(subcommand)]
     Dashboard(DashboardCommand),

@@ -8,6 +8,7 @@
 
 pub mod cli;
 pub mod commands;
+pub mod compare;
 pub mod config;
 pub mod eval;
 pub mod evidence;

@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("monitor", &["report", "runbook", "signals", "evidence", "unit", "stats"]),
     ("prefix", &["report", "unit", "stats"]),
     ("load", &["report", "runbook", "signals", "evidence", "unit", "stats"]),
+    ("compare", &["load", "report", "runbook", "signals", "evidence", "unit", "stats"]),
     ("eval", &["report", "runbook", "signals", "unit", "stats"]),
     ("exit", &["report", "runbook"]),
     ("cli", &["exit", "runbook"]),

@@ -104,6 +104,8 @@ pub enum SchemaOf {
     Config,
     /// The JSON result of a load test, version 1.
     Load,
+    /// The JSON comparison, version 1.
+    Comparison,
 }
 
 /// The end of the time judged.

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{coverage, write};
 use crate::{
     cli::{self, GenerateArgs, SchemaOf},
+    compare,
     config::FileConfig,
     eval::{published::Published, render},
     exit::{self, Exit},
@@ -59,6 +60,7 @@ fn schema_text(of: SchemaOf) -> anyhow::Result<String> {
         SchemaOf::Causes => schema_for!(Vec<Cause>),
         SchemaOf::Config => schema_for!(FileConfig),
         SchemaOf::Load => schema_for!(LoadResult),
+        SchemaOf::Comparison => return Ok(compare::schema()),
     };
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
 }
@@ -91,6 +93,7 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         ("causes", SchemaOf::Causes),
         ("config", SchemaOf::Config),
         ("load", SchemaOf::Load),
+        ("comparison", SchemaOf::Comparison),
     ] {
         let path = PathBuf::from(format!("fixtures/schemas/{name}-v1.json"));
         expected.insert(path, schema_text(of)?);

@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod collect;
 pub mod collector;
+pub mod compare;
 pub mod coverage;
 pub mod dashboard;
 pub mod eval;
@@ -77,6 +78,7 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
         Invocation::Command(command) => match command {
             Command::Sweep(args) => run::run(&run::Scope::Sweep, &args, &env),
             Command::Collect(args) => collect::run(&args, &env),
+            Command::Compare(args) => compare::run(&args, &env),
             Command::Slo(args) => monitor::slo(&args, &env),
             Command::Alerts(AlertsCommand::Check(args)) => monitor::check(&args, &env),
             Command::Alerts(AlertsCommand::Backtest(args)) => monitor::backtest(&args, &env),

@@ -20,6 +20,7 @@ mod kube;
 mod latency;
 mod logs;
 pub mod onset;
+pub mod pieces;
 mod queue;
 pub mod release;
 mod standstill;
