@@ -3,6 +3,7 @@
 mod alerts;
 mod compare;
 mod dashboards;
+mod slo;
 mod values;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -10,13 +11,14 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use alerts::{LintArgs, RenderArgs, RuleTargetArgs, RulesFor};
-pub use compare::CompareArgs;
+pub use compare::{BaselineCommand, CompareArgs, SaveArgs, VerifyArgs};
 pub use dashboards::{
     CollectorArgs, CollectorCommand, CollectorKind, DashboardArgs, DashboardBackend,
     DashboardCommand, EmfArgs,
 };
-pub use values::{At, FailOn, Format, PlainFormat, SchemaOf, Source, parse_duration, parse_size};
-use values::{parse_at, parse_chars, parse_share};
+pub use slo::{SloArgs, SloCommand, SuggestArgs};
+pub use values::{At, BaselineOf, FailOn, Format, PlainFormat, SchemaOf, Source, parse_duration, parse_name, parse_size};
+use values::{parse_at, parse_baseline, parse_chars, parse_share};
 
 use crate::{exit, runbook::load};
 
@@ -46,12 +48,18 @@ pub enum Command {
     /// Show where prompts part: the first byte that differs, the volatile field there, the KV
     /// blocks lost
     PrefixDiff(PrefixDiffArgs),
-    /// Judge the service level objectives: budget left, burn rates, and which tiers fire
-    Slo(Box<WatchArgs>),
+    /// Judge the service level objectives: budget left, burn rates, and which tiers fire; or have
+    /// thresholds proposed
+    Slo(Box<SloArgs>),
     /// Check the alert rules, see when they would have fired, write them for Prometheus or
     /// CloudWatch, or look for mistakes in your own
     #[command(subcommand)]
     Alerts(AlertsCommand),
+    /// See whether a fix worked: fixed, not fixed, too early, or not to be told
+    Verify(Box<VerifyArgs>),
+    /// Keep evidence of healthy times, to compare with later
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
     /// Compare two releases, servers or times: what differs, how surely, and whether it is fair
     Compare(Box<CompareArgs>),
     /// Write the dashboard for Grafana or CloudWatch
@@ -187,10 +195,10 @@ pub struct ReplayArgs {
     /// since the onset in a recording or with history]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub window: Option<Duration>,
-    /// Length of the healthy time before, to compare with [default: all that was recorded before
-    /// the onset]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub baseline: Option<Duration>,
+    /// Length of the healthy time before, or the name of a kept baseline, to compare with [default:
+    /// all that was recorded before the onset]
+    #[arg(long, value_name = "DURATION|NAME", value_parser = parse_baseline)]
+    pub baseline: Option<BaselineOf>,
 }
 
 /// Flags about the live server.
@@ -310,6 +318,12 @@ pub struct JudgeArgs {
     /// Folder of your own runbooks, checks, causes and policy; later ones win
     #[arg(long, value_name = "DIR")]
     pub runbooks: Vec<PathBuf>,
+    /// Keep the evidence as the baseline of this name, where the verdict is healthy
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub save_baseline: Option<String>,
+    /// Keep it whatever the verdict
+    #[arg(long, requires = "save_baseline")]
+    pub force_baseline: bool,
 }
 
 /// Flags about the output.

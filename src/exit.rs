@@ -141,6 +141,7 @@ mod tests {
                 baseline_from: None,
                 baseline_to: None,
                 baseline_kind: crate::report::BaselineKind::None,
+                kept_baseline: None,
             },
             onset: None,
             impact: None,

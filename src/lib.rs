@@ -23,3 +23,4 @@ pub mod signals;
 pub mod sources;
 pub mod stats;
 pub mod unit;
+pub mod verify;

@@ -1,15 +1,18 @@
 //! Flags of the commands that compare, and that look again after a fix.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
-use super::{At, ConfigArgs, Format, HistoryArgs, values::parse_at};
+use super::{
+    At, ConfigArgs, Format, HistoryArgs, LibraryArgs, LiveArgs, OutputArgs, ReplayArgs,
+    values::{parse_at, parse_duration, parse_name},
+};
 
 /// Flags of `compare`.
 #[derive(Debug, Clone, Args)]
 pub struct CompareArgs {
-    /// What B is compared with: the JSON result of a load test, or a recording
+    /// What B is compared with: the JSON result of a load test, a recording, or a kept baseline
     #[arg(value_name = "A", requires = "b", required_unless_present_any = ["window_a"])]
     pub a: Option<PathBuf>,
     /// What is judged, likewise
@@ -60,4 +63,77 @@ fn parse_window(text: &str) -> Result<(At, At), String> {
         .split_once('/')
         .ok_or_else(|| format!("`{text}` is not FROM/TO, e.g. -2h/-1h"))?;
     Ok((parse_at(from)?, parse_at(to)?))
+}
+
+/// Commands about baselines that are kept.
+#[derive(Debug, Clone, Subcommand)]
+pub enum BaselineCommand {
+    /// Keep a recording, the result of a load test, or one of each
+    Save(SaveArgs),
+    /// List the baselines that are kept
+    List,
+    /// Say what a baseline holds, and where it lies
+    Show {
+        /// Its name.
+        #[arg(value_parser = parse_name)]
+        name: String,
+    },
+    /// Delete a baseline
+    Remove {
+        /// Its name.
+        #[arg(value_parser = parse_name)]
+        name: String,
+    },
+}
+
+/// Flags of `baseline save`.
+#[derive(Debug, Clone, Args)]
+pub struct SaveArgs {
+    /// The name to keep it under; one that is there is replaced
+    #[arg(value_parser = parse_name)]
+    pub name: String,
+    /// A recording, the JSON result of a load test, or one of each
+    #[arg(required = true, num_args = 1..=2)]
+    pub paths: Vec<PathBuf>,
+    /// Keep it although it is not healthy
+    #[arg(long)]
+    pub force: bool,
+    /// Which runbooks judge it.
+    #[command(flatten)]
+    pub library: LibraryArgs,
+}
+
+/// Flags of `verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// The report of the incident, as --format json wrote it
+    pub report: PathBuf,
+    /// When the fix was made: nothing before counts, as nothing does before the end of the report
+    /// and the last restart
+    #[arg(long, value_name = "TIME", value_parser = parse_at, allow_hyphen_values = true)]
+    pub since: Option<At>,
+    /// Watch the live server for so long, e.g. 30m after a rollback [default: 15s]
+    #[arg(
+        long = "for", value_name = "DURATION", value_parser = parse_duration,
+        conflicts_with_all = ["replay", "window"]
+    )]
+    pub watch: Option<Duration>,
+    /// Recorded evidence.
+    #[command(flatten)]
+    pub replay: ReplayArgs,
+    /// The live server.
+    #[command(flatten)]
+    pub live: LiveArgs,
+    /// Sources that keep history.
+    #[command(flatten)]
+    pub history: HistoryArgs,
+    /// Folder of your own runbooks and policy; later ones win
+    #[arg(long, value_name = "DIR")]
+    pub runbooks: Vec<PathBuf>,
+    /// Output.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }

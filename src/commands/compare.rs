@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 
 use super::{
-    Failure,
+    Failure, baseline,
     run::{gather, sound_library},
     write,
 };
@@ -121,6 +121,8 @@ fn stamp(at: Time) -> String {
 /// The result of a load test, or a recording: from its onset on, where it holds one.
 pub(super) fn side(path: &Path, settings: &Settings) -> anyhow::Result<Side> {
     let name = path.display().to_string();
+    let kept = baseline::find(path, settings)?;
+    let path = kept.as_deref().unwrap_or(path);
     if let Some(result) = load_result(path, settings.live.max_body)? {
         return Ok(Side::of_load(name, &result));
     }

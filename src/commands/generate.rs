@@ -28,6 +28,7 @@ use crate::{
     report,
     runbook::{Cause, Check, Library, Runbook},
     sources::aws::permissions::{ASKED, Ask},
+    verify,
 };
 
 /// Prints the completion script of a shell.
@@ -61,6 +62,7 @@ fn schema_text(of: SchemaOf) -> anyhow::Result<String> {
         SchemaOf::Config => schema_for!(FileConfig),
         SchemaOf::Load => schema_for!(LoadResult),
         SchemaOf::Comparison => return Ok(compare::schema()),
+        SchemaOf::Verification => return Ok(verify::schema()),
     };
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
 }
@@ -94,6 +96,7 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         ("config", SchemaOf::Config),
         ("load", SchemaOf::Load),
         ("comparison", SchemaOf::Comparison),
+        ("verification", SchemaOf::Verification),
     ] {
         let path = PathBuf::from(format!("fixtures/schemas/{name}-v1.json"));
         expected.insert(path, schema_text(of)?);

@@ -1,6 +1,7 @@
 //! One `match` over the commands, and the only place that writes to the outside.
 
 pub mod alerts;
+pub mod baseline;
 pub mod collect;
 pub mod collector;
 pub mod compare;
@@ -20,7 +21,9 @@ pub mod receive;
 pub mod run;
 pub mod runbook;
 pub mod settings;
+pub mod suggest;
 mod target;
+pub mod verify;
 mod write;
 
 use std::{ffi::OsString, fmt, path::Path};
@@ -30,6 +33,7 @@ use clap::error::ErrorKind;
 use crate::{
     cli::{
         self, AlertsCommand, CollectorCommand, Command, ConfigCommand, DashboardCommand, Invocation,
+        SloCommand,
     },
     config::{self, Environment},
     exit::Exit,
@@ -78,8 +82,13 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
         Invocation::Command(command) => match command {
             Command::Sweep(args) => run::run(&run::Scope::Sweep, &args, &env),
             Command::Collect(args) => collect::run(&args, &env),
+            Command::Verify(args) => verify::run(&args, &env),
+            Command::Baseline(command) => baseline::run(command, &env),
             Command::Compare(args) => compare::run(&args, &env),
-            Command::Slo(args) => monitor::slo(&args, &env),
+            Command::Slo(args) => match &args.command {
+                Some(SloCommand::Suggest(args)) => suggest::run(args, &env),
+                None => monitor::slo(&args.watch, &env),
+            },
             Command::Alerts(AlertsCommand::Check(args)) => monitor::check(&args, &env),
             Command::Alerts(AlertsCommand::Backtest(args)) => monitor::backtest(&args, &env),
             Command::Alerts(AlertsCommand::Handle(args)) => handle::run(&args, &env),

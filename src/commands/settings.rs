@@ -105,6 +105,7 @@ fn general(settings: &Settings) -> Vec<Row> {
         ("min_coverage", settings.min_coverage.to_string()),
         ("format", format!("{:?}", settings.format).to_lowercase()),
         ("runbooks", paths(&settings.runbook_dirs)),
+        ("baseline", settings.fallback_baseline.clone().unwrap_or_default()),
         ("history", span(settings.history.back)),
     ]
     .map(|(key, value)| (key.to_owned(), value))

@@ -321,7 +321,7 @@ fn words(measure: &Measure, change: &Change, answer: Answer) -> String {
         Answer::Better => "better".into(),
         Answer::NotJudged => "follows the load".into(),
         _ if differs => "a little worse".into(),
-        _ => format!("no difference shown (≥ {} would be)", size(change.detectable)),
+        _ => format!("no difference shown (would have detected ≥ {})", size(change.detectable)),
     }
 }
 
@@ -422,10 +422,22 @@ fn verdict(
     let statement = match bare {
         Verdict::Worse => format!("B is worse than A{handicap}: {worse}"),
         Verdict::CannotTell if effects.is_empty() => "nothing of both sides can be compared".into(),
+        Verdict::CannotTell if !shows_any(effects) => {
+            format!("no difference is shown, and too little was seen to exclude one: {unsure}")
+        }
         Verdict::CannotTell => format!("too little was seen to say whether B is worse: {unsure}"),
         _ => format!("B is not worse than A{handicap}"),
     };
     (bare, statement)
+}
+
+/// Whether any measure surely differs.
+fn shows_any(effects: &[Effect]) -> bool {
+    let same = |change: Change| {
+        let none = if change.scale == Scale::Factor { 1.0 } else { 0.0 };
+        (change.sure_lo..=change.sure_hi).contains(&none)
+    };
+    effects.iter().filter_map(|effect| effect.change).any(|change| !same(change))
 }
 
 fn unlike(fairness: Fairness, load: &[LoadRow], worse: &str) -> String {

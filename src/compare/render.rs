@@ -9,7 +9,8 @@ use crate::{
     unit::{Unit, significant},
 };
 
-use super::{About, AnswerWord, Change, Comparison, Effect, Fairness, LoadRow, Scale, Verdict};
+use super::{About, Answer, Change, Comparison, Effect, Fairness, LoadRow, Scale, Verdict};
+use crate::report::AnswerWord;
 
 /// Lines of one screen.
 const SCREEN: usize = 25;
@@ -35,6 +36,7 @@ pub fn terminal(it: &Comparison, columns: usize) -> String {
     lines.push(String::new());
     lines.push(format!("{}{:>10} {:>10}  B to A (95 %)", pad("", 20), "A", "B"));
     lines.extend(it.effects.iter().map(|effect| row(effect, columns)));
+    lines.extend(labelled("Unseen", &unseen(it), columns, 4));
     if !it.differences.is_empty() {
         lines.extend(labelled("Differ", &it.differences.join("; "), columns, 2));
     }
@@ -110,7 +112,28 @@ fn row(effect: &Effect, columns: usize) -> String {
         value(effect.b),
         pad(&change, 20)
     );
-    shorten_end(&format!("{head} {}", clean(&effect.because)), columns)
+    let word = match effect.answer {
+        _ if effect.change.is_none() => "not compared",
+        Answer::Worse => "worse",
+        Answer::Better => "better",
+        Answer::NotWorse => "not worse",
+        Answer::CannotTell => "cannot tell",
+        Answer::NotJudged => "follows load",
+    };
+    shorten_end(&format!("{head} {word}"), columns)
+}
+
+/// Losses that may be there and could not have been seen.
+fn unseen(it: &Comparison) -> String {
+    let same = it.effects.iter().filter_map(|effect| {
+        let limit = effect.because.split_once("(would have detected ")?.1.strip_suffix(')')?;
+        Some(format!("{} {limit}", effect.title.trim()))
+    });
+    let same: Vec<String> = same.collect();
+    match same.is_empty() {
+        true => String::new(),
+        false => format!("no difference shown; would have detected: {}", same.join(", ")),
+    }
 }
 
 /// A value without the unit where the title tells it.

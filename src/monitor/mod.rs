@@ -22,6 +22,7 @@ pub mod read;
 pub mod rule;
 pub mod shown;
 pub mod state;
+pub mod suggest;
 pub mod tables;
 pub mod target;
 

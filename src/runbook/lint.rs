@@ -16,7 +16,9 @@ use super::{
 use crate::signals::{self, families::Version};
 
 /// Commands of the tool: a runbook of such a name could never be run.
-pub const RESERVED: [&str; 19] = [
+pub const RESERVED: [&str; 21] = [
+    "verify",
+    "baseline",
     "compare",
     "slo",
     "alerts",

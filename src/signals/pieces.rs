@@ -1,6 +1,6 @@
 //! What two times are compared by: the sums behind a signal, interval by interval.
 
-use crate::evidence::{Evidence, Span};
+use crate::evidence::{Evidence, Span, histogram::Histogram};
 
 use super::{Derive, Frame, Missing, Value, cache, endpoint, estimate::Amount, find, traffic};
 
@@ -62,4 +62,9 @@ pub fn over(evidence: &Evidence, span: Span, signal: &str) -> Value {
         Some(Derive::Span(derive)) => derive(&Frame::new(evidence, span)),
         _ => Err(Missing::no_samples(signal)),
     }
+}
+
+/// Growth of a histogram family over a span.
+pub fn histogram(evidence: &Evidence, span: Span, family: &str) -> Result<Histogram, Missing> {
+    Frame::new(evidence, span).histogram(family)
 }
