@@ -110,7 +110,10 @@ fn suggestion(entry: &Entry, healthy: &[Healthy], margin: f64, library: &Library
     let seen = || told.iter().filter_map(|(_, seen)| seen.as_ref().ok());
     let ends = seen().map(|it| (it.lo, it.hi)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
     let bounds = seen().filter_map(|it| it.bounds).next_back();
-    let value = ends.map(|ends| threshold(entry, ends, margin, bounds));
+    // Where nobody waited, a factor of the wait says nothing.
+    let least = library.policy.get("suggest_least_queue_seconds").map_or(f64::NAN, |it| it.value);
+    let told_apart = |ends: &(f64, f64)| entry.policy != "queue_seconds" || ends.1 >= least;
+    let value = ends.filter(told_apart).map(|ends| threshold(entry, ends, margin, bounds));
     let names = |ok: bool| {
         let names = told.iter().filter(move |(_, seen)| seen.is_ok() == ok).map(|(name, _)| *name);
         names.collect::<Vec<_>>().join(", ")
@@ -128,7 +131,7 @@ fn suggestion(entry: &Entry, healthy: &[Healthy], margin: f64, library: &Library
         because: match (value, why) {
             (Some(_), _) => names(true),
             (None, Some(why)) => why.clone(),
-            (None, None) => "it is zero in healthy times, and a factor of it says nothing".into(),
+            (None, None) => "it is next to nothing in healthy times, and so is a factor of it".into(),
         },
     }
 }

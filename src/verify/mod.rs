@@ -198,7 +198,7 @@ pub fn verify(asked: &Asked<'_>) -> Verification {
         outcome,
         statement,
         from: stamp(span.from),
-        to: stamp(span.to),
+        to: stamp(span.to.max(span.from)),
         requests,
         needed,
         load,
