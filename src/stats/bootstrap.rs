@@ -7,8 +7,8 @@
 
 use super::student::t_both_tails;
 
-/// Draws of each sample; the error is known to some 2 %.
-const DRAWS: usize = 1000;
+/// Draws of each sample; the error is known to some 3 %.
+const DRAWS: usize = 500;
 
 /// Blocks that a sample needs.
 pub const LEAST_BLOCKS: usize = 5;
