@@ -12,6 +12,7 @@ mod given;
 pub mod handle;
 mod history;
 mod live;
+pub mod load;
 pub mod monitor;
 mod page;
 pub mod prefix_diff;
@@ -87,6 +88,7 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Collector(CollectorCommand::Emf(args)) => collector::emf(&args, &env),
             Command::Alerts(AlertsCommand::Render(args)) => alerts::render(&args, &env),
             Command::Alerts(AlertsCommand::Lint(args)) => alerts::lint(&args, &env),
+            Command::Load(args) => load::run(&args, &env),
             Command::Eval(args) => eval::run(&args, &env),
             Command::Explain(args) => explain::run(&args, &env),
             Command::Runbook(command) => runbook::run(command, &env),

@@ -306,6 +306,8 @@ pub struct GateRow {
     pub fail: f64,
     /// Whether more is better.
     pub more_is_better: bool,
+    /// Whether a result without an answer here is inconclusive.
+    pub needed: bool,
     /// The answer.
     pub answer: GateAnswer,
     /// Why it could not be answered, or what it rests on.

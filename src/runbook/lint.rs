@@ -16,7 +16,8 @@ use super::{
 use crate::signals::{self, families::Version};
 
 /// Commands of the tool: a runbook of such a name could never be run.
-pub const RESERVED: [&str; 18] = [
+pub const RESERVED: [&str; 19] = [
+    "load",
     "slo",
     "alerts",
     "dashboard",
