@@ -1,7 +1,7 @@
 //! From what came back to the public result.
 
 use super::{
-    client, gate,
+    bottleneck, client, gate,
     measure::{self, Latencies, rounded},
     result::{
         CutShort, FirstToken, GateAnswer, LoadResult, MOST_RECORDS, Trend, Used, Verdict, Why,
@@ -71,6 +71,7 @@ pub fn result(raw: Raw, about: About, rules: &[Rule], limits: &Limits) -> LoadRe
     };
     let gate = gate::judge(rules, &seen);
     let why = report.as_ref().map(why).unwrap_or_default();
+    let bottlenecks = report.as_ref().map(|it| bottleneck::reached(&limits.bottlenecks, it));
     let verdict = verdict::of(&gate, client.valid, raw.cut_short.as_ref());
     let example = |outcome| {
         raw.examples.iter().find(|(it, _)| *it == outcome).map(|(_, text)| text.clone())
@@ -97,6 +98,7 @@ pub fn result(raw: Raw, about: About, rules: &[Rule], limits: &Limits) -> LoadRe
         trends: about.trends,
         first_token: report.as_ref().and_then(|report| first_token(&raw.records, report)),
         why,
+        bottlenecks: bottlenecks.unwrap_or_default(),
         without_evidence,
         report,
         records_cut: raw.records.len().saturating_sub(MOST_RECORDS) as u64,

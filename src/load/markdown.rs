@@ -66,6 +66,9 @@ fn why(out: &mut String, result: &LoadResult) {
     } else if result.why.is_empty() {
         let _ = writeln!(out, "No known cause is supported by the server's evidence.");
     }
+    for limit in &result.bottlenecks {
+        let _ = writeln!(out, "- Limit reached: {}", plain(&limit.text));
+    }
     for why in &result.why {
         let percent = Unit::Ratio.show(why.probability);
         let _ = writeln!(out, "- {} ({percent}): {}", plain(&why.title), plain(&why.because));

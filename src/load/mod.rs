@@ -3,6 +3,7 @@
 //! Nothing here does I/O or reads a clock: `sources::openai` sends, `commands` glues.
 
 pub mod arrivals;
+pub mod bottleneck;
 pub mod build;
 pub mod client;
 pub mod gate;

@@ -187,6 +187,23 @@ pub struct Limits {
     pub saturation: SaturationLimits,
     /// What may grow.
     pub trends: TrendLimits,
+    /// What may have held the server back, the most telling first.
+    pub bottlenecks: Vec<BottleneckRule>,
+}
+
+/// A limit of the server that may be reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BottleneckRule {
+    /// Stable id.
+    pub id: String,
+    /// The signal.
+    pub signal: String,
+    /// The value above which it held the server back.
+    pub above: f64,
+    /// What that means, a fragment; `{now}` is the value, `{signal|words}` that of another signal or
+    /// the words where it is missing.
+    pub says: String,
 }
 
 /// Beyond any of these the numbers are the client's own.
@@ -437,8 +454,10 @@ mod tests {
                 assert_eq!(signals::find(name).map(|it| it.unit), Some(rule.unit), "{name}");
             }
         }
-        for rule in &loads.limits.unwrap().trends.of {
-            assert!(signals::find(&rule.signal).is_some(), "{}", rule.signal);
+        let limits = loads.limits.unwrap();
+        let trends = limits.trends.of.iter().map(|rule| &rule.signal);
+        for signal in trends.chain(limits.bottlenecks.iter().map(|rule| &rule.signal)) {
+            assert!(signals::find(signal).is_some(), "{signal}");
         }
     }
 

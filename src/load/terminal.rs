@@ -56,9 +56,11 @@ fn why(result: &LoadResult, columns: usize) -> Vec<String> {
         return labelled("why", &format!("no evidence of the server: {}", clean(why)), columns, 2);
     }
     let Some(first) = result.why.first() else {
-        let quiet = matches!(result.verdict, Verdict::Passed);
-        let text = "no known cause is supported by the server's evidence";
-        return if quiet { Vec::new() } else { labelled("why", text, columns, 1) };
+        return match result.bottlenecks.first() {
+            Some(it) => labelled("limit", &clean(&it.text), columns, 2),
+            None if matches!(result.verdict, Verdict::Passed) => Vec::new(),
+            None => labelled("why", "no known cause is supported by the server's evidence", columns, 1),
+        };
     };
     let percent = Unit::Ratio.show(first.probability);
     let text = format!("{} ({percent}): {}", clean(&first.cause), clean(&first.because));
@@ -253,6 +255,9 @@ fn details(result: &LoadResult, columns: usize) -> Vec<String> {
             trend.p_value,
             trend.n,
         ));
+    }
+    for limit in &result.bottlenecks {
+        lines.push(format!("limit {}: {}", limit.id, clean(&limit.text)));
     }
     for why in result.why.iter().skip(1) {
         let text = format!("also {} ({})", clean(&why.cause), Unit::Ratio.show(why.probability));

@@ -37,15 +37,25 @@ pub fn statement(result: &LoadResult) -> String {
         }
     };
     let cause = match result.verdict {
-        Verdict::Failed | Verdict::Warning => result.why.first(),
-        _ => None,
+        Verdict::Failed | Verdict::Warning => cause(result),
+        _ => String::new(),
     };
-    let cause = cause.map(|why| format!("; cause: {}", clean(&why.title))).unwrap_or_default();
     let partial = match &result.cut_short {
         Some(cut) if cut.by == CutBy::Signal => "partial, ",
         _ => "",
     };
     format!("{partial}{}: {reason}{cause}", result.verdict.word())
+}
+
+/// The limit that was reached, and the likeliest cause.
+fn cause(result: &LoadResult) -> String {
+    let limit = result.bottlenecks.first().map(|it| clean(&it.text));
+    let title = result.why.first().map(|why| clean(&why.title));
+    match (title, limit) {
+        (Some(title), Some(limit)) => format!("; cause: {title} ({limit})"),
+        (Some(only), None) | (None, Some(only)) => format!("; cause: {only}"),
+        (None, None) => String::new(),
+    }
 }
 
 fn too_slow_a_client(result: &LoadResult) -> String {

@@ -72,6 +72,8 @@ pub struct Driven {
     pub seconds: f64,
     /// Why it ended.
     pub end: End,
+    /// The moment that offsets count from.
+    pub began: Option<Instant>,
 }
 
 /// Why it ended.
@@ -121,6 +123,7 @@ pub async fn drive(
         due: plan.due.partition_point(|due| *due <= seconds) as u64,
         seconds,
         end,
+        began: Some(shared.began),
     }
 }
 
