@@ -61,7 +61,10 @@ pub fn mann_kendall(values: &[f64]) -> Option<f64> {
         return None;
     }
     let rises = |(index, value): (usize, &f64)| -> f64 {
-        values[index + 1..].iter().map(|later| (later - value).partial_cmp(&0.0).map_or(0.0, |it| f64::from(it as i8))).sum()
+        values[index + 1..]
+            .iter()
+            .map(|later| (later - value).partial_cmp(&0.0).map_or(0.0, |it| f64::from(it as i8)))
+            .sum()
     };
     let score: f64 = values.iter().enumerate().map(rises).sum();
     let variance = kendall_variance(values);

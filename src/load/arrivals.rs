@@ -59,8 +59,13 @@ fn reached(count: f64, from: f64, to: f64, length: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const EVEN: Course =
-        Course { arrivals: Arrivals::Constant, rate: 10.0, rate_to: 10.0, warmup: 10.0, duration: 60.0 };
+    const EVEN: Course = Course {
+        arrivals: Arrivals::Constant,
+        rate: 10.0,
+        rate_to: 10.0,
+        warmup: 10.0,
+        duration: 60.0,
+    };
 
     fn count(offsets: &[f64], from: f64, to: f64) -> usize {
         offsets.iter().filter(|&&at| at > from && at <= to).count()
@@ -90,7 +95,13 @@ mod tests {
 
     #[test]
     fn a_ramp_goes_up_evenly() {
-        let course = Course { rate: 1.0, rate_to: 9.0, warmup: 0.0, duration: 100.0, arrivals: Arrivals::Ramp };
+        let course = Course {
+            rate: 1.0,
+            rate_to: 9.0,
+            warmup: 0.0,
+            duration: 100.0,
+            arrivals: Arrivals::Ramp,
+        };
         let all = offsets(&course, 1, 10_000);
         assert_eq!(all.len(), 500);
         assert_eq!(count(&all, 0.0, 50.0), 150);

@@ -73,9 +73,8 @@ pub fn result(raw: Raw, about: About, rules: &[Rule], limits: &Limits) -> LoadRe
     let why = report.as_ref().map(why).unwrap_or_default();
     let bottlenecks = report.as_ref().map(|it| bottleneck::reached(&limits.bottlenecks, it));
     let verdict = verdict::of(&gate, client.valid, raw.cut_short.as_ref());
-    let example = |outcome| {
-        raw.examples.iter().find(|(it, _)| *it == outcome).map(|(_, text)| text.clone())
-    };
+    let example =
+        |outcome| raw.examples.iter().find(|(it, _)| *it == outcome).map(|(_, text)| text.clone());
     let kinds: Vec<String> = about.used.mix.iter().map(|kind| kind.id.clone()).collect();
     let mut result = LoadResult {
         schema_version: 1,
@@ -119,8 +118,7 @@ fn why(report: &Report) -> Vec<Why> {
 }
 
 fn of_cause(cause: &CauseFound) -> Why {
-    let because: Vec<&str> =
-        cause.in_favour.iter().take(2).map(|it| it.because.as_str()).collect();
+    let because: Vec<&str> = cause.in_favour.iter().take(2).map(|it| it.because.as_str()).collect();
     Why {
         cause: cause.id.clone(),
         title: cause.title.clone(),
@@ -146,13 +144,7 @@ fn first_token(records: &[Exchange], report: &Report) -> Option<FirstToken> {
 
 fn round(it: &mut Exchange) {
     it.intended = rounded(it.intended);
-    let spans = [
-        &mut it.sent,
-        &mut it.slot_wait,
-        &mut it.ttft,
-        &mut it.last_token,
-        &mut it.total,
-    ];
+    let spans = [&mut it.sent, &mut it.slot_wait, &mut it.ttft, &mut it.last_token, &mut it.total];
     spans.into_iter().for_each(|span| *span = span.map(rounded));
 }
 

@@ -32,7 +32,13 @@ pub fn check(
             p99(&late),
             limits.send_late_p99,
         ),
-        ("client_errors", "Requests it could not send", Unit::Count, Some(errors), limits.client_errors),
+        (
+            "client_errors",
+            "Requests it could not send",
+            Unit::Count,
+            Some(errors),
+            limits.client_errors,
+        ),
     ];
     let rows: Vec<ClientRow> = rows
         .into_iter()

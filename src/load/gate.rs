@@ -63,10 +63,7 @@ fn row(rule: &Rule, read: Result<Value, String>) -> GateRow {
     let too_few = || format!("{} observations do not tell whether it passes or fails", found.n);
     GateRow {
         value: Some(found.value),
-        interval: found
-            .interval
-            .filter(|_| hi.is_finite())
-            .map(|(lo, hi)| Interval { lo, hi }),
+        interval: found.interval.filter(|_| hi.is_finite()).map(|(lo, hi)| Interval { lo, hi }),
         n: found.n,
         answer,
         why: if undecided { found.why.or_else(|| Some(too_few())) } else { None },
@@ -152,7 +149,8 @@ mod tests {
     }
 
     fn of_latency(id: &str, seconds: f64, n: usize) -> GateRow {
-        let spread: Spread = (0..n).map(|it| seconds * (0.99 + 0.02 * it as f64 / n as f64)).collect();
+        let spread: Spread =
+            (0..n).map(|it| seconds * (0.99 + 0.02 * it as f64 / n as f64)).collect();
         let latencies = Latencies { ttft: spread.clone(), total: spread, ..Latencies::default() };
         let counts = Counts::default();
         let seen = Seen { latencies: &latencies, counts: &counts, report: None, trends: None };

@@ -83,7 +83,8 @@ fn client(out: &mut String, result: &LoadResult) {
     for row in &result.client.rows {
         let value = row.value.map_or("unknown".into(), |value| row.unit.show(value));
         let kept = if row.ok { "kept" } else { "**broken**" };
-        let _ = writeln!(out, "- {}: {value}, limit {} {kept}", row.title, row.unit.show(row.limit));
+        let _ =
+            writeln!(out, "- {}: {value}, limit {} {kept}", row.title, row.unit.show(row.limit));
     }
 }
 

@@ -99,7 +99,8 @@ pub fn is_judged(it: &Exchange) -> bool {
 
 /// How many there were.
 pub fn counts(records: &[Exchange], due: u64) -> Counts {
-    let count = |keep: &dyn Fn(&Exchange) -> bool| records.iter().filter(|it| keep(it)).count() as u64;
+    let count =
+        |keep: &dyn Fn(&Exchange) -> bool| records.iter().filter(|it| keep(it)).count() as u64;
     let waits: Spread =
         records.iter().filter(|it| is_judged(it)).filter_map(|it| it.slot_wait).collect();
     Counts {
@@ -119,10 +120,13 @@ pub fn counts(records: &[Exchange], due: u64) -> Counts {
 /// Failures by what happened, the most frequent first.
 pub fn errors(records: &[Exchange], example: impl Fn(Outcome) -> Option<String>) -> Vec<ErrorRow> {
     let of = |outcome: &Outcome| {
-        let count =
-            records.iter().filter(|it| !it.warmup && it.outcome == *outcome).count() as u64;
+        let count = records.iter().filter(|it| !it.warmup && it.outcome == *outcome).count() as u64;
         let bad = outcome.failed() || *outcome == Outcome::Client;
-        (bad && count > 0).then(|| ErrorRow { outcome: *outcome, count, example: example(*outcome) })
+        (bad && count > 0).then(|| ErrorRow {
+            outcome: *outcome,
+            count,
+            example: example(*outcome),
+        })
     };
     let mut rows: Vec<ErrorRow> = Outcome::ALL.iter().filter_map(of).collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row.count));
@@ -172,9 +176,8 @@ fn good(judged: &[&Exchange], rules: &[Rule]) -> Option<usize> {
         };
         value.is_some_and(|value| value <= pass)
     };
-    let good = |it: &&&Exchange| {
-        it.outcome == Outcome::Ok && limits.iter().all(|limit| meets(it, *limit))
-    };
+    let good =
+        |it: &&&Exchange| it.outcome == Outcome::Ok && limits.iter().all(|limit| meets(it, *limit));
     (!limits.is_empty()).then(|| judged.iter().filter(good).count())
 }
 
@@ -182,10 +185,8 @@ fn good(judged: &[&Exchange], rules: &[Rule]) -> Option<usize> {
 pub fn slices(records: &[Exchange], kinds: &[String], models: &[String]) -> Vec<Slice> {
     let by = |by: &str, names: &[String], of: fn(&Exchange) -> u32| -> Vec<Slice> {
         let part = |(index, name): (usize, &String)| {
-            let all: Vec<&Exchange> = records
-                .iter()
-                .filter(|it| is_judged(it) && of(it) as usize == index)
-                .collect();
+            let all: Vec<&Exchange> =
+                records.iter().filter(|it| is_judged(it) && of(it) as usize == index).collect();
             let latencies = Latencies::over(all.iter().copied());
             let rows = [
                 row(Measured::Ttft, Since::Intended, &latencies.ttft),

@@ -89,7 +89,13 @@ struct Conversation {
 impl Planner {
     /// A planner. Kinds, lengths and adapters follow from `seed` alone; words differ with `salt`, as
     /// the server's prefix cache would know those of an earlier test.
-    pub fn new(scenario: Scenario, prompts: Prompts, models: &Models, seed: u64, salt: u64) -> Self {
+    pub fn new(
+        scenario: Scenario,
+        prompts: Prompts,
+        models: &Models,
+        seed: u64,
+        salt: u64,
+    ) -> Self {
         let mut content = Rng::new(seed ^ salt, 3);
         let prefix = words::text(&mut content, scenario.prefix_tokens);
         let names = std::iter::once(&models.base).chain(&models.adapters).cloned().collect();
@@ -394,20 +400,23 @@ mod tests {
     #[test]
     fn adapters_are_drawn_from_all() {
         let mut planner = planner("adapter-switching", 1, 1);
-        let drawn: std::collections::BTreeSet<_> = (0..50).map(|it| planner.next(it).model).collect();
+        let drawn: std::collections::BTreeSet<_> =
+            (0..50).map(|it| planner.next(it).model).collect();
         assert_eq!(drawn, [1, 2].into());
     }
 
     #[test]
     fn given_and_recorded_requests_are_sent_as_they_are() {
         let scenario = Loads::load(&[]).unwrap().scenarios.remove("baseline").unwrap();
-        let given: Given = serde_json::from_value(json!({"prompt": "hi", "max_tokens": 7, "model": "z"})).unwrap();
+        let given: Given =
+            serde_json::from_value(json!({"prompt": "hi", "max_tokens": 7, "model": "z"})).unwrap();
         let prompts = Prompts::Given(vec![given]);
         let mut planner = Planner::new(scenario.clone(), prompts, &models(), 1, 1);
         let sent = body(&planner.next(9));
         assert_eq!((&sent["model"], &sent["max_tokens"]), (&json!("z"), &json!(7)));
         assert_eq!(sent["messages"][0]["content"], "hi");
-        let recorded = Recorded { prompt_tokens: Some(30), output_tokens: Some(4), ..Recorded::default() };
+        let recorded =
+            Recorded { prompt_tokens: Some(30), output_tokens: Some(4), ..Recorded::default() };
         let mut planner =
             Planner::new(scenario, Prompts::Recorded(vec![recorded]), &models(), 1, 1);
         let sent = body(&planner.next(0));

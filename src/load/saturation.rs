@@ -46,7 +46,12 @@ pub fn over(course: &Course<'_>, limits: &SaturationLimits) -> Option<String> {
     let arrivals = arrived / (course.now - from);
     let plain = p_backlog < limits.p_value && p_ttft < limits.p_value;
     (plain && slope >= limits.growth * arrivals).then(|| {
-        words(course.now - from, (backlog[0], last), (waits.first(), waits.last()), p_backlog.max(p_ttft))
+        words(
+            course.now - from,
+            (backlog[0], last),
+            (waits.first(), waits.last()),
+            p_backlog.max(p_ttft),
+        )
     })
 }
 
@@ -75,7 +80,8 @@ fn due_by(course: &Course<'_>, at: f64) -> f64 {
 
 /// Requests due and not ended.
 fn backlog(course: &Course<'_>, at: f64) -> f64 {
-    let ended = |it: &&Exchange| it.sent.zip(it.total).is_some_and(|(sent, total)| sent + total <= at);
+    let ended =
+        |it: &&Exchange| it.sent.zip(it.total).is_some_and(|(sent, total)| sent + total <= at);
     due_by(course, at) - course.sent.iter().filter(ended).count() as f64
 }
 
@@ -105,7 +111,14 @@ mod tests {
             free[0] = start + 1.0;
             let outcome = Outcome::Ok;
             let (ttft, total) = (Some(0.1), Some(1.0));
-            sent.push(Exchange { intended: *at, sent: Some(start), ttft, total, outcome, ..Exchange::default() });
+            sent.push(Exchange {
+                intended: *at,
+                sent: Some(start),
+                ttft,
+                total,
+                outcome,
+                ..Exchange::default()
+            });
         }
         (due, sent)
     }

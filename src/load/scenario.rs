@@ -293,7 +293,8 @@ impl Loads {
         for file in files.into_iter().map(Arc::new) {
             problems.extend(loads.add(&file).err().map(|problem| *problem));
         }
-        let wrong = loads.scenarios.values().filter_map(|it| Some((it, it.check(&loads.gate).err()?)));
+        let wrong =
+            loads.scenarios.values().filter_map(|it| Some((it, it.check(&loads.gate).err()?)));
         problems.extend(wrong.map(|(scenario, why)| {
             let why = format!("scenario `{}`: {why}", scenario.id);
             Problem::error(&loads.files[&scenario.id], 0..0, why)
@@ -354,10 +355,7 @@ impl Scenario {
             (self.concurrency > 0, "`concurrency` must be above 0"),
             (positive(weights), "the weights of `mix` must add up to more than 0"),
             (turns_fit, "`turns` must go from 1 or more upwards"),
-            (
-                self.turns.is_none() || self.api == Api::Chat,
-                "conversations take `api: chat`",
-            ),
+            (self.turns.is_none() || self.api == Api::Chat, "conversations take `api: chat`"),
             (
                 (self.arrivals == Arrivals::Ramp) == self.rate_to.is_some(),
                 "`rate_to` and `arrivals: ramp` go together",

@@ -59,7 +59,9 @@ fn why(result: &LoadResult, columns: usize) -> Vec<String> {
         return match result.bottlenecks.first() {
             Some(it) => labelled("limit", &clean(&it.text), columns, 2),
             None if matches!(result.verdict, Verdict::Passed) => Vec::new(),
-            None => labelled("why", "no known cause is supported by the server's evidence", columns, 1),
+            None => {
+                labelled("why", "no known cause is supported by the server's evidence", columns, 1)
+            }
         };
     };
     let percent = Unit::Ratio.show(first.probability);
@@ -78,7 +80,8 @@ fn notes(result: &LoadResult, columns: usize) -> Vec<String> {
         let others: u64 = result.errors.iter().skip(1).map(|row| row.count).sum();
         let more = if others > 0 { format!("; {others} others") } else { String::new() };
         let example = row.example.as_deref().map(|text| format!(" ({})", clean(text)));
-        let text = format!("{} {}{}{more}", row.count, row.outcome.words(), example.unwrap_or_default());
+        let text =
+            format!("{} {}{}{more}", row.count, row.outcome.words(), example.unwrap_or_default());
         lines.extend(labelled("errors", &text, columns, 1));
     }
     lines.extend(labelled("client", &client(result), columns, 1));
@@ -93,7 +96,9 @@ fn notes(result: &LoadResult, columns: usize) -> Vec<String> {
         let show = |seconds| Unit::Seconds.show(seconds);
         let text = format!(
             "mean TTFT {} here, {} at the server: {} between (network, proxy, tokenizer)",
-            show(it.client), show(it.server), show(it.between.max(0.0))
+            show(it.client),
+            show(it.server),
+            show(it.between.max(0.0))
         );
         lines.extend(labelled("server", &text, columns, 1));
     }
@@ -137,9 +142,9 @@ fn client(result: &LoadResult) -> String {
 
 fn through(result: &LoadResult) -> String {
     let it = &result.throughput;
-    let good = it.goodput_ratio.map_or(String::new(), |good| {
-        format!("; {} met every objective", Unit::Ratio.show(good))
-    });
+    let good = it
+        .goodput_ratio
+        .map_or(String::new(), |good| format!("; {} met every objective", Unit::Ratio.show(good)));
     format!(
         "{}, {}{good}",
         Unit::RequestsPerSecond.show(it.ok_per_second),
@@ -177,8 +182,10 @@ pub(super) fn name(row: &Distribution) -> &'static str {
 }
 
 fn line(cells: &[String; 6]) -> String {
-    let rest: String =
-        cells[1..].iter().map(|cell| format!("{}{cell}", pad("", 10 - width(cell).min(10)))).collect();
+    let rest: String = cells[1..]
+        .iter()
+        .map(|cell| format!("{}{cell}", pad("", 10 - width(cell).min(10))))
+        .collect();
     format!("{}{rest}", pad(&cells[0], 28))
 }
 
@@ -269,7 +276,10 @@ fn details(result: &LoadResult, columns: usize) -> Vec<String> {
     }
     let used = &result.scenario;
     lines.push(format!("seed {}, fingerprint {}", used.seed, used.fingerprint));
-    lines.iter().flat_map(|line| if line.is_empty() { vec![String::new()] } else { wrap(line, columns) }).collect()
+    lines
+        .iter()
+        .flat_map(|line| if line.is_empty() { vec![String::new()] } else { wrap(line, columns) })
+        .collect()
 }
 
 /// A label in the gutter and a text beside it, at most so many lines of it.

@@ -60,7 +60,8 @@ mod tests {
     fn of(value: impl Fn(f64) -> f64) -> Trend {
         let limits = Loads::load(&[]).unwrap().limits.unwrap().trends;
         let rule = limits.of.iter().find(|it| it.id == "server_memory").unwrap();
-        let points: Vec<_> = (0..60).map(|it| (f64::from(it) * 60.0, value(f64::from(it)))).collect();
+        let points: Vec<_> =
+            (0..60).map(|it| (f64::from(it) * 60.0, value(f64::from(it)))).collect();
         trend(rule, Unit::Bytes, &points, &limits).unwrap()
     }
 

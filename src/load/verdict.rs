@@ -64,7 +64,10 @@ fn too_slow_a_client(result: &LoadResult) -> String {
         format!("{} {value}, over {}", lower(&row.title), row.unit.show(row.limit))
     });
     let broken: Vec<String> = broken.collect();
-    format!("the client was the bottleneck, so no number here is the server's: {}", broken.join("; "))
+    format!(
+        "the client was the bottleneck, so no number here is the server's: {}",
+        broken.join("; ")
+    )
 }
 
 fn missed(result: &LoadResult) -> String {
@@ -73,7 +76,8 @@ fn missed(result: &LoadResult) -> String {
         let at = Unit::Seconds.show(cut.at);
         reasons.push(format!("the server is over-saturated; ended early after {at}"));
     }
-    reasons.extend(rows(result, GateAnswer::Fail).map(|row| format!("{}, {}", told(row), limit(row))));
+    reasons
+        .extend(rows(result, GateAnswer::Fail).map(|row| format!("{}, {}", told(row), limit(row))));
     reasons.join("; ")
 }
 

@@ -14,9 +14,9 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Identity, Method, RequestBuilder, Response, Url};
 
-pub(super) use failure::{failure, os_error};
 use failure::{Astray, root};
 pub use failure::{Failure, FailureKind};
+pub(super) use failure::{failure, os_error};
 
 use crate::evidence::bundle;
 

@@ -43,7 +43,9 @@ impl Watch {
         let patience = settings.timeout * 2;
         let watched = thread::Builder::new().name("watch".into()).spawn(move || {
             // Where nobody waits any more, nobody need be told.
-            let begun = move || { let _ = begun.send(()); };
+            let begun = move || {
+                let _ = begun.send(());
+            };
             let told = async { drop(told.await) };
             live::watch(&settings, &url, Duration::from_secs_f64(between), begun, told)
         })?;

@@ -42,7 +42,8 @@ pub fn run(args: &LoadArgs, env: &Environment) -> anyhow::Result<Exit> {
     let limits = loads.limits.clone().context("load/limits.yaml is missing")?;
     let scenario = plan::scenario(&loads, args)?;
     live::warn_of_insecure(&settings.live);
-    let url = http::block_on(live::find(&settings.live)).context("failed to start the runtime")??;
+    let url =
+        http::block_on(live::find(&settings.live)).context("failed to start the runtime")??;
     let client = client(&settings, &url, scenario.concurrency)?;
     allowed(&client, args)?;
     let planned = plan::plan(scenario, args, &settings, &client)?;

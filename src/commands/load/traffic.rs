@@ -30,7 +30,8 @@ pub(super) fn prompts(flags: &TrafficArgs, settings: &Settings) -> anyhow::Resul
     let read = open(file).and_then(|mut reader| {
         gateway::each(&mut reader, &fields, |record| {
             if records.len() < MOST_RECORDS {
-                let whole = |tokens: Option<f64>| tokens.map(|tokens| tokens.clamp(1.0, 1e6) as u32);
+                let whole =
+                    |tokens: Option<f64>| tokens.map(|tokens| tokens.clamp(1.0, 1e6) as u32);
                 records.push(Recorded {
                     at: record.at,
                     prompt_tokens: whole(record.input_tokens),

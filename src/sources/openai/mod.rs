@@ -108,7 +108,8 @@ pub async fn drive(
     let lag = Rc::new(RefCell::new(Spread::default()));
     let local = LocalSet::new();
     let ticker = local.spawn_local(tick(Rc::clone(&lag)));
-    let mut pace = Pace { plan, shared: Rc::clone(&shared), tasks: JoinSet::new(), next: 0, freed: 0.0 };
+    let mut pace =
+        Pace { plan, shared: Rc::clone(&shared), tasks: JoinSet::new(), next: 0, freed: 0.0 };
     let end = local.run_until(pace.run(work, stop)).await;
     let seconds = pace.now();
     pace.tasks.abort_all();
@@ -212,7 +213,8 @@ impl Pace<'_> {
 
 /// Whether every request so far found no server, or was refused.
 fn hopeless(sent: &[Exchange]) -> bool {
-    let ended: Vec<&Exchange> = sent.iter().filter(|it| it.total.is_some()).take(HOPELESS).collect();
+    let ended: Vec<&Exchange> =
+        sent.iter().filter(|it| it.total.is_some()).take(HOPELESS).collect();
     let none = |it: &&Exchange| matches!(it.outcome, Outcome::Connect | Outcome::Refused);
     ended.len() == HOPELESS && sent.iter().filter(|it| it.total.is_some()).all(|it| none(&it))
 }
@@ -243,7 +245,8 @@ fn on_cpu() -> Option<f64> {
 /// The base model and the adapters that `/v1/models` names.
 pub async fn models(client: &Client) -> Result<(Vec<String>, Vec<String>), String> {
     let answer = client.get("/v1/models", "application/json", 4 << 20).await;
-    let answer = answer.map_err(|failure| format!("{}: {}", failure.kind.word(), failure.detail))?;
+    let answer =
+        answer.map_err(|failure| format!("{}: {}", failure.kind.word(), failure.detail))?;
     if answer.status != 200 {
         return Err(format!("/v1/models answers with status {}", answer.status));
     }

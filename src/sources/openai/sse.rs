@@ -248,7 +248,8 @@ mod tests {
         ] {
             assert!(chunk(text).has_text(), "{text}");
         }
-        let content = chunk(r#"data: {"choices":[{"delta":{"content":"a\n"},"finish_reason":"stop"}]}"#);
+        let content =
+            chunk(r#"data: {"choices":[{"delta":{"content":"a\n"},"finish_reason":"stop"}]}"#);
         assert_eq!((content.answer(), content.finish()), ("a\n", Some("stop")));
     }
 

@@ -190,7 +190,9 @@ async fn serve(stream: TcpStream, state: State) {
     }
 }
 
-async fn request(read: &mut BufReader<tokio::net::tcp::OwnedReadHalf>) -> Option<(String, Vec<u8>)> {
+async fn request(
+    read: &mut BufReader<tokio::net::tcp::OwnedReadHalf>,
+) -> Option<(String, Vec<u8>)> {
     let (mut line, mut path, mut length) = (String::new(), String::new(), 0);
     loop {
         line.clear();
@@ -223,7 +225,8 @@ async fn page(state: &State, path: &str, write: &mut OwnedWriteHalf) -> Option<(
         "/health" | "/ping" => String::new(),
         "/v1/models" => {
             let base = json!({"id": "m", "parent": null});
-            let adapters = state.behaviour.adapters.iter().map(|id| json!({"id": id, "parent": "m"}));
+            let adapters =
+                state.behaviour.adapters.iter().map(|id| json!({"id": id, "parent": "m"}));
             json!({"data": std::iter::once(base).chain(adapters).collect::<Vec<_>>()}).to_string()
         }
         _ => return whole(write, "404 Not Found", "{}").await,
@@ -297,11 +300,13 @@ async fn answer(
     let how = &state.behaviour;
     let start = Instant::now();
     let chat = asked.get("messages").is_some();
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     write.write_all(head.as_bytes()).await.ok()?;
     if chat {
         // A role alone, long before the first token: it is none.
-        event(write, r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#).await?;
+        event(write, r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#)
+            .await?;
     }
     let most = asked["max_tokens"].as_u64().unwrap_or(16) as usize;
     let tokens = if fault == Fault::NoToken { 0 } else { most.min(how.tokens) };
@@ -313,7 +318,9 @@ async fn answer(
         first.get_or_insert_with(|| arrived.elapsed());
         let text = format!("{} ", now.as_nanos());
         let delta = if chat {
-            format!(r#"{{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{{"index":0,"delta":{{"content":"{text}"}},"logprobs":null,"finish_reason":null}}]}}"#)
+            format!(
+                r#"{{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{{"index":0,"delta":{{"content":"{text}"}},"logprobs":null,"finish_reason":null}}]}}"#
+            )
         } else {
             format!(r#"{{"choices":[{{"index":0,"text":"{text}","finish_reason":null}}]}}"#)
         };

@@ -36,7 +36,10 @@ impl Hist {
         for (index, count) in self.counts.iter().enumerate() {
             below += count;
             let le = self.bounds.get(index).map_or("+Inf".into(), |bound| format!("{bound:?}"));
-            _ = writeln!(out, "vllm:{name}_bucket{{engine=\"0\",le=\"{le}\",model_name=\"m\"}} {below:?}");
+            _ = writeln!(
+                out,
+                "vllm:{name}_bucket{{engine=\"0\",le=\"{le}\",model_name=\"m\"}} {below:?}"
+            );
         }
         _ = writeln!(out, "vllm:{name}_count{{{LABELS}}} {below:?}");
         _ = writeln!(out, "vllm:{name}_sum{{{LABELS}}} {:?}", self.sum);
@@ -81,7 +84,13 @@ impl Tally {
         }
     }
 
-    pub fn done(&mut self, queued: f64, ttft: f64, total: f64, (prompt, cached, tokens): (usize, usize, usize)) {
+    pub fn done(
+        &mut self,
+        queued: f64,
+        ttft: f64,
+        total: f64,
+        (prompt, cached, tokens): (usize, usize, usize),
+    ) {
         self.finished += 1.0;
         self.queries += prompt as f64;
         self.hits += cached as f64;
