@@ -3,6 +3,7 @@
 mod alerts;
 mod compare;
 mod dashboards;
+mod load;
 mod slo;
 mod values;
 
@@ -16,11 +17,15 @@ pub use dashboards::{
     CollectorArgs, CollectorCommand, CollectorKind, DashboardArgs, DashboardBackend,
     DashboardCommand, EmfArgs,
 };
+pub use load::{ArrivalsArg, LoadArgs, TrafficArgs};
 pub use slo::{SloArgs, SloCommand, SuggestArgs};
-pub use values::{At, BaselineOf, FailOn, Format, PlainFormat, SchemaOf, Source, parse_duration, parse_name, parse_size};
+pub use values::{
+    At, BaselineOf, FailOn, Format, PlainFormat, SchemaOf, Source, parse_duration, parse_name,
+    parse_size,
+};
 use values::{parse_at, parse_baseline, parse_chars, parse_share};
 
-use crate::{exit, runbook::load};
+use crate::{exit, runbook::load as runbooks};
 
 /// Incident diagnostics for self-hosted vLLM: evidence in, ranked causes out.
 #[derive(Debug, Parser)]
@@ -68,6 +73,8 @@ pub enum Command {
     /// Collect what is watched: configurations of collectors, and the gateway's metrics
     #[command(subcommand)]
     Collector(CollectorCommand),
+    /// Send the load of a scenario, gate on what came back, and say why it was not good enough
+    Load(Box<LoadArgs>),
     /// Score the verdicts on labelled recordings, beside two naive judges
     Eval(EvalArgs),
     /// Explain any signal, check, cause, runbook, policy entry or exit code
@@ -117,7 +124,7 @@ pub enum Invocation {
 /// The whole command line: the fixed commands and one per embedded runbook.
 pub fn command() -> clap::Command {
     let runbooks =
-        load::embedded_titles().into_iter().map(|(id, title)| runbook_command(id, title));
+        runbooks::embedded_titles().into_iter().map(|(id, title)| runbook_command(id, title));
     Cli::command().subcommands(runbooks)
 }
 
@@ -130,7 +137,7 @@ fn runbook_command(id: &str, title: &str) -> clap::Command {
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let matches = command().try_get_matches_from(args)?;
     if let Some((id, inner)) = matches.subcommand()
-        && load::embedded_titles().iter().any(|(known, _)| *known == id)
+        && runbooks::embedded_titles().iter().any(|(known, _)| *known == id)
     {
         return Ok(Invocation::Diagnose(
             id.to_owned(),

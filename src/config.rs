@@ -23,8 +23,8 @@ pub use layers::{Origin, Origins};
 
 use crate::{
     cli::{
-        At, BaselineOf, ConfigArgs, FailOn, Format, HistoryArgs, LiveArgs, ReplayArgs, RunArgs, Source,
-        parse_duration, parse_name, parse_size,
+        At, BaselineOf, ConfigArgs, FailOn, Format, HistoryArgs, LiveArgs, ReplayArgs, RunArgs,
+        Source, parse_duration, parse_name, parse_size,
     },
     runbook::Severity,
 };

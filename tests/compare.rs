@@ -6,6 +6,8 @@
 mod cli;
 #[path = "support/loads.rs"]
 mod loads;
+#[path = "support/openai/mod.rs"]
+mod openai;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, path::PathBuf};
 
@@ -74,7 +76,8 @@ fn a_recording_does_not_differ_from_itself() {
     for own in ["healthy", "healthy-bursty", "decode-slow", "prefix-broken"] {
         let (found, code) = comparison(&[&incident(own), &incident(own)]);
         assert_ne!(code, 1, "{own}");
-        let same = |it: &&compare::Effect| matches!(it.answer, Answer::NotWorse | Answer::CannotTell);
+        let same =
+            |it: &&compare::Effect| matches!(it.answer, Answer::NotWorse | Answer::CannotTell);
         assert_eq!(found.effects.iter().filter(same).count(), found.effects.len(), "{own}");
         assert!(found.statement.to_lowercase().contains("no difference"), "{}", found.statement);
         assert!(found.effects[0].because.contains("would have detected"), "{:?}", found.effects[0]);
@@ -84,12 +87,8 @@ fn a_recording_does_not_differ_from_itself() {
 #[test]
 fn two_times_of_one_recording_are_compared_and_must_lie_in_it() {
     let path = incident("decode-slow");
-    let (found, code) = comparison(&[
-        "--replay",
-        &path,
-        "--window-a=-150s/-95s",
-        "--window-b=-60s/-1s",
-    ]);
+    let (found, code) =
+        comparison(&["--replay", &path, "--window-a=-150s/-95s", "--window-b=-60s/-1s"]);
     assert_eq!((found.verdict, code), (Verdict::Worse, 1), "{}", found.statement);
     let outside = run(["compare", "--replay", &path, "--window-a=-9h/-8h", "--window-b=-1m/-1s"]);
     outside.assert_code(2);
@@ -133,7 +132,8 @@ fn a_loss_of_a_fifth_is_found_and_one_that_is_tolerated_is_none() {
 fn failures_that_are_new_are_found() {
     let library = Library::embedded().unwrap();
     let failing = Server { failing: 0.05, ..Server::default() };
-    let found = compare::compare(&of(&Server::default(), 1), &of(&failing, 2), None, false, &library);
+    let found =
+        compare::compare(&of(&Server::default(), 1), &of(&failing, 2), None, false, &library);
     assert_eq!(answer(&found, "failed_5xx_ratio"), Answer::Worse);
     assert_eq!(found.verdict, Verdict::Worse);
 }
@@ -141,7 +141,8 @@ fn failures_that_are_new_are_found() {
 #[test]
 fn longer_prompts_make_a_loss_unfair_and_shorter_ones_do_not_excuse_it() {
     let library = Library::embedded().unwrap();
-    let other = |prompt: f64| Server { prompt, ttft: 0.2, fingerprint: "other", ..Server::default() };
+    let other =
+        |prompt: f64| Server { prompt, ttft: 0.2, fingerprint: "other", ..Server::default() };
     let a = of(&Server::default(), 1);
     let harder = compare::compare(&a, &of(&other(1000.0), 2), None, false, &library);
     assert_eq!(harder.verdict, Verdict::NotComparable);
@@ -157,10 +158,10 @@ fn an_eager_run_tells_whether_the_graphs_are_the_reason() {
     let new = Server { version: "0.23.0", gap: 0.03, ttft: 0.15, ..Server::default() };
     let quick = Server { version: "0.23.0", ..Server::default() };
     let supported = |eager: &Server| {
-        let found =
-            compare::compare(&old, &of(&new, 2), Some(&of(eager, 3)), false, &library);
+        let found = compare::compare(&old, &of(&new, 2), Some(&of(eager, 3)), false, &library);
         let upgrade = found.upgrade.unwrap();
-        let named = upgrade.causes.iter().filter(|it| it.status == diagnose::report::Status::Supported);
+        let named =
+            upgrade.causes.iter().filter(|it| it.status == diagnose::report::Status::Supported);
         named.map(|cause| cause.id.clone()).collect::<Vec<_>>()
     };
     assert_eq!(supported(&quick), ["cuda-graph-regression"]);
@@ -190,6 +191,52 @@ fn json_that_is_no_load_test_is_refused_in_words() {
     let ran = run(["compare", path.to_str().unwrap(), &incident("healthy")]);
     ran.assert_code(2);
     ran.assert_says("as the result of a load test");
+}
+
+// Two servers at once.
+
+/// Limits of the client that a busy machine keeps.
+fn lenient(dir: &Path) -> String {
+    fs::create_dir(dir.join("load")).unwrap();
+    let limits = include_str!("../runbooks/load/limits.yaml");
+    let client = "client: {loop_lag_p99: 30, cpu_share: 9, send_late_p99: 30, client_errors: 0}";
+    let rest = limits.split_once("\nsaturation:").unwrap().1;
+    fs::write(dir.join("load/limits.yaml"), format!("{client}\nsaturation:{rest}")).unwrap();
+    dir.display().to_string()
+}
+
+#[test]
+fn two_servers_get_the_same_requests_at_once_and_the_slow_one_is_found() {
+    let server = |ttft: u64| {
+        let ttft = std::time::Duration::from_millis(ttft);
+        openai::Server::start(openai::Behaviour { ttft, ..openai::Behaviour::default() })
+    };
+    let (quick, slow) = (server(40), server(90));
+    let dir = TempDir::new().unwrap();
+    let own = lenient(dir.path());
+    let (a, b) = (quick.url(), slow.url());
+    let flags = ["--scenario", "baseline", "--rate", "40", "--duration", "6s", "--runbooks", &own];
+    let (found, code) = comparison(&[&[a.as_str(), b.as_str()], &flags[..]].concat());
+    assert_eq!((found.verdict, code), (Verdict::Worse, 1), "{}", found.statement);
+    assert_eq!(found.fairness, compare::Fairness::Identical);
+    assert_eq!(answer(&found, "ttft_mean_seconds"), Answer::Worse);
+    let change = found.effects[0].change.unwrap();
+    assert!(change.point > 1.5 && change.point < 3.5, "{change:?}");
+    let bodies = |server: &openai::Server| {
+        let mut texts: Vec<String> =
+            server.bodies.lock().unwrap().iter().map(|it| it["messages"].to_string()).collect();
+        texts.sort();
+        texts
+    };
+    let first = |server: &openai::Server| {
+        let mut texts = bodies(server);
+        texts.retain(|text| text.matches("\"role\"").count() <= 2);
+        texts
+    };
+    assert!(!first(&quick).is_empty());
+    assert_eq!(first(&quick), first(&slow), "letter by letter the same");
+    run(["compare", "http://192.0.2.1:8000", &b, "--scenario", "baseline"]).assert_code(2);
+    run(["compare", &a, &b, "--rate", "3"]).assert_code(2);
 }
 
 // Baselines.
@@ -292,7 +339,8 @@ fn a_kept_baseline_is_compared_with_and_named_with_its_age() {
         row(&healthy, "itl_mean_seconds")["now"],
         "its numbers are those of the kept recording"
     );
-    home.run(&["slow-decode", "--replay", &sick, "--baseline", "good"]).assert_says("Baseline  `good`");
+    home.run(&["slow-decode", "--replay", &sick, "--baseline", "good"])
+        .assert_says("Baseline  `good`");
     let other = incident("kv-pressure");
     home.run(&["sweep", "--replay", &other, "--baseline", "good"]).assert_says("Other then: ");
     home.run(&["sweep", "--replay", &sick, "--baseline", "gone"]).assert_code(2);
@@ -339,8 +387,10 @@ fn proposed_thresholds_are_policy_that_can_be_pasted() {
     fs::write(&load, serde_json::to_vec(&result(&Server::default(), 1)).unwrap()).unwrap();
     let proposed = home.run(&["slo", "suggest", "good", load.to_str().unwrap()]);
     proposed.assert_code(0);
-    let rows = home.run(&["slo", "suggest", "good", load.to_str().unwrap(), "--format", "json"]).json();
-    let ttft = rows.as_array().unwrap().iter().find(|row| row["policy"] == "ttft_p95_seconds").unwrap();
+    let rows =
+        home.run(&["slo", "suggest", "good", load.to_str().unwrap(), "--format", "json"]).json();
+    let ttft =
+        rows.as_array().unwrap().iter().find(|row| row["policy"] == "ttft_p95_seconds").unwrap();
     // The load test's 95th percentile is 0.1 s · exp(0.4 · 1.645) = 0.193 s.
     let (lo, hi) = (ttft["seen"][0].as_f64().unwrap(), ttft["seen"][1].as_f64().unwrap());
     assert!(lo < 0.1 && (0.193..0.25).contains(&hi), "{lo} {hi}");

@@ -6,18 +6,41 @@ use clap::{Args, Subcommand};
 
 use super::{
     At, ConfigArgs, Format, HistoryArgs, LibraryArgs, LiveArgs, OutputArgs, ReplayArgs,
+    load::parse_rate,
     values::{parse_at, parse_duration, parse_name},
 };
 
 /// Flags of `compare`.
 #[derive(Debug, Clone, Args)]
 pub struct CompareArgs {
-    /// What B is compared with: the JSON result of a load test, a recording, or a kept baseline
+    /// What B is compared with: the JSON result of a load test, a recording, a kept baseline, or
+    /// with --scenario the URL of a server
     #[arg(value_name = "A", requires = "b", required_unless_present_any = ["window_a"])]
     pub a: Option<PathBuf>,
     /// What is judged, likewise
     #[arg(value_name = "B")]
     pub b: Option<PathBuf>,
+    /// Send the load of this scenario to both servers at once, the same requests at the same times
+    #[arg(long, value_name = "SCENARIO", requires = "b", conflicts_with = "eager")]
+    pub scenario: Option<String>,
+    /// Send it to servers that are not on this machine: it is work for them, and may cost money
+    #[arg(long, requires = "scenario")]
+    pub yes: bool,
+    /// Time of sending, the warm-up included [default: the scenario's]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "scenario")]
+    pub duration: Option<Duration>,
+    /// Requests per second to each [default: the scenario's]
+    #[arg(long, value_name = "N", value_parser = parse_rate, requires = "scenario")]
+    pub rate: Option<f64>,
+    /// Seed of everything that is drawn by chance [default: 1]
+    #[arg(long, value_name = "N", requires = "scenario")]
+    pub seed: Option<u64>,
+    /// The model or adapter asked of A [default: the first of /v1/models]
+    #[arg(long, value_name = "NAME", requires = "scenario")]
+    pub model_a: Option<String>,
+    /// The model or adapter asked of B
+    #[arg(long, value_name = "NAME", requires = "scenario")]
+    pub model_b: Option<String>,
     /// B once more without CUDA graphs (--enforce-eager): tells whether the graphs are the reason
     #[arg(long, value_name = "C", requires = "a")]
     pub eager: Option<PathBuf>,
@@ -59,9 +82,8 @@ pub struct CompareArgs {
 
 /// Reads `FROM/TO`.
 fn parse_window(text: &str) -> Result<(At, At), String> {
-    let (from, to) = text
-        .split_once('/')
-        .ok_or_else(|| format!("`{text}` is not FROM/TO, e.g. -2h/-1h"))?;
+    let (from, to) =
+        text.split_once('/').ok_or_else(|| format!("`{text}` is not FROM/TO, e.g. -2h/-1h"))?;
     Ok((parse_at(from)?, parse_at(to)?))
 }
 

@@ -170,8 +170,10 @@ pub fn parse_name(text: &str) -> Result<String, String> {
     let fits = text.len() <= 64 && text.chars().all(plain);
     match fits && text.starts_with(|c: char| c.is_ascii_alphabetic()) {
         true => Ok(text.to_owned()),
-        false => Err("a name begins with a letter and has up to 64 letters, digits, `.`, `_` and `-`"
-            .into()),
+        false => {
+            Err("a name begins with a letter and has up to 64 letters, digits, `.`, `_` and `-`"
+                .into())
+        }
     }
 }
 
@@ -218,7 +220,8 @@ mod tests {
     fn a_baseline_is_a_duration_or_a_name_and_never_a_path() {
         assert_eq!(parse_baseline("10m"), Ok(BaselineOf::Before(Duration::from_secs(600))));
         assert_eq!(parse_baseline("nightly-0.23"), Ok(BaselineOf::Kept("nightly-0.23".into())));
-        for hostile in ["../x", "/etc", "a/b", "..", ".hidden", "", "10", "-x", "a\0b", "ä", "a b"] {
+        for hostile in ["../x", "/etc", "a/b", "..", ".hidden", "", "10", "-x", "a\0b", "ä", "a b"]
+        {
             assert!(parse_baseline(hostile).is_err(), "{hostile}");
         }
     }

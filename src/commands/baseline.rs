@@ -160,6 +160,21 @@ pub(super) fn keep(
     Ok(())
 }
 
+/// Keeps the result of a load test.
+pub(super) fn keep_result(
+    settings: &Settings,
+    name: &str,
+    force: bool,
+    result: &LoadResult,
+) -> anyhow::Result<()> {
+    let mut kept =
+        Kept { about: about(name, "healthy".into(), force, ""), bundle: None, load: None };
+    put_result(&mut kept, result, name, force, "--force-baseline")?;
+    let path = store(settings.state_home.as_deref(), &kept)?;
+    write::note(&format!("kept as the baseline `{name}` in {}", path.display()));
+    Ok(())
+}
+
 fn verdict(report: &Report) -> String {
     format!("{:?}", report.verdict).to_lowercase()
 }
@@ -188,7 +203,9 @@ fn healthy(is: bool, force: bool, name: &str, verdict: &str, flag: &str) -> Resu
     }
     Err(Failure {
         tried: format!("keep the baseline `{name}`"),
-        happened: format!("the verdict is {verdict}, and only what is healthy can be compared with"),
+        happened: format!(
+            "the verdict is {verdict}, and only what is healthy can be compared with"
+        ),
         next: format!("a healthy time, or {flag} where this is how it should be"),
         exit: Exit::Finding,
     })
@@ -233,8 +250,8 @@ fn store(state_home: Option<&Path>, kept: &Kept<'_>) -> anyhow::Result<PathBuf> 
 #[expect(clippy::disallowed_methods, reason = "the only reader of baselines")]
 fn read_about(own: &Path) -> anyhow::Result<About> {
     let path = own.join(ABOUT);
-    let text = fs::read_to_string(&path)
-        .with_context(|| format!("failed to read {}", path.display()))?;
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("failed to read {}", path.display()))
 }
 
@@ -242,11 +259,12 @@ fn read_about(own: &Path) -> anyhow::Result<About> {
 fn save(args: &SaveArgs, env: &Environment) -> anyhow::Result<Exit> {
     let dirs = config::directories(&args.library.runbooks, &args.library.config, env)?;
     let library = sound_library(&dirs, None)?;
-    let mut kept = Kept { about: about(&args.name, "healthy".into(), false, ""), bundle: None, load: None };
+    let mut kept =
+        Kept { about: about(&args.name, "healthy".into(), false, ""), bundle: None, load: None };
     let mut recordings = Vec::new();
     for path in &args.paths {
         match compare::load_result(path, Limits::default().body)? {
-            Some(result) => keep_load(&mut kept, &result, args)?,
+            Some(result) => put_result(&mut kept, &result, &args.name, args.force, "--force")?,
             None => recordings.push(path.clone()),
         }
     }
@@ -272,10 +290,16 @@ fn save(args: &SaveArgs, env: &Environment) -> anyhow::Result<Exit> {
     Ok(Exit::Clean)
 }
 
-fn keep_load(kept: &mut Kept<'_>, result: &LoadResult, args: &SaveArgs) -> anyhow::Result<()> {
+fn put_result(
+    kept: &mut Kept<'_>,
+    result: &LoadResult,
+    name: &str,
+    force: bool,
+    flag: &str,
+) -> anyhow::Result<()> {
     let passed = result.verdict == LoadVerdict::Passed;
     let verdict = format!("{:?}", result.verdict).to_lowercase();
-    healthy(passed, args.force, &args.name, &verdict, "--force")?;
+    healthy(passed, force, name, &verdict, flag)?;
     kept.about.forced |= !passed;
     kept.about.target = result.target.clone();
     kept.about.vllm_version = result.server_version.clone();
@@ -337,7 +361,8 @@ fn show(name: &str, env: &Environment) -> anyhow::Result<Exit> {
         ("vLLM", about.vllm_version.clone().unwrap_or_else(|| "unknown".into())),
         ("folder", own.display().to_string()),
     ];
-    let row = |(name, value): &(&str, String)| format!("{}{}\n", text::pad(name, 10), text::clean(value));
+    let row =
+        |(name, value): &(&str, String)| format!("{}{}\n", text::pad(name, 10), text::clean(value));
     write::print(&rows.iter().map(row).collect::<String>())?;
     Ok(Exit::Clean)
 }

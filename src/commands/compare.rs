@@ -9,12 +9,15 @@ use std::{
 use anyhow::Context;
 
 use super::{
-    Failure, baseline,
+    Failure, baseline, load,
     run::{gather, sound_library},
     write,
 };
 use crate::{
-    cli::{At, CompareArgs, Format, JudgeArgs, OutputArgs, ReplayArgs, RunArgs},
+    cli::{
+        At, CompareArgs, Format, JudgeArgs, LiveArgs, LoadArgs, OutputArgs, ReplayArgs, RunArgs,
+        TrafficArgs,
+    },
     compare::{self, Comparison, Side, Verdict},
     config::{self, Environment, Settings},
     evidence::{
@@ -30,6 +33,9 @@ use crate::{
 /// Compares, writes the answer, and tells by the exit code whether B is worse.
 pub fn run(args: &CompareArgs, env: &Environment) -> anyhow::Result<Exit> {
     args.output.as_deref().map_or(Ok(()), write::check_destination)?;
+    if args.scenario.is_some() {
+        return shadow(args, env);
+    }
     let settings = config::settings(&as_run(args), env)?;
     let library = sound_library(&settings.runbook_dirs, None)?;
     let [a, b] = sides(args, &settings)?;
@@ -37,6 +43,39 @@ pub fn run(args: &CompareArgs, env: &Environment) -> anyhow::Result<Exit> {
     let comparison = compare::compare(&a, &b, eager.as_ref(), false, &library);
     put(args, &settings, &comparison)?;
     Ok(exit_of(comparison.verdict))
+}
+
+/// The same load on both servers at once.
+fn shadow(args: &CompareArgs, env: &Environment) -> anyhow::Result<Exit> {
+    let of = |url: &Option<PathBuf>, model: &Option<String>| LoadArgs {
+        scenario: args.scenario.clone().unwrap_or_default(),
+        traffic: TrafficArgs {
+            yes: args.yes,
+            duration: args.duration,
+            rate: args.rate,
+            seed: args.seed,
+            model: model.clone(),
+            ..TrafficArgs::default()
+        },
+        live: LiveArgs {
+            url: url.as_ref().map(|url| url.display().to_string()),
+            ..LiveArgs::default()
+        },
+        judge: JudgeArgs { runbooks: args.runbooks.clone(), ..JudgeArgs::default() },
+        output: OutputArgs { output: args.output.clone(), ..OutputArgs::default() },
+        config: args.config.clone(),
+    };
+    let both = [of(&args.a, &args.model_a), of(&args.b, &args.model_b)];
+    let (results, settings, signal) = load::shadow(&both, env)?;
+    let library = sound_library(&settings.runbook_dirs, None)?;
+    let [a, b] = [0, 1].map(|index| {
+        let model = both[index].traffic.model.as_deref();
+        let model = model.map_or(String::new(), |model| format!(", {model}"));
+        Side::of_load(format!("{}{model}", results[index].target), &results[index])
+    });
+    let comparison = compare::compare(&a, &b, None, true, &library);
+    put(args, &settings, &comparison)?;
+    Ok(signal.unwrap_or_else(|| exit_of(comparison.verdict)))
 }
 
 fn exit_of(verdict: Verdict) -> Exit {

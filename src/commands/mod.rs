@@ -14,6 +14,7 @@ mod given;
 pub mod handle;
 mod history;
 mod live;
+pub mod load;
 pub mod monitor;
 mod page;
 pub mod prefix_diff;
@@ -32,8 +33,8 @@ use clap::error::ErrorKind;
 
 use crate::{
     cli::{
-        self, AlertsCommand, CollectorCommand, Command, ConfigCommand, DashboardCommand, Invocation,
-        SloCommand,
+        self, AlertsCommand, CollectorCommand, Command, ConfigCommand, DashboardCommand,
+        Invocation, SloCommand,
     },
     config::{self, Environment},
     exit::Exit,
@@ -98,6 +99,7 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Collector(CollectorCommand::Emf(args)) => collector::emf(&args, &env),
             Command::Alerts(AlertsCommand::Render(args)) => alerts::render(&args, &env),
             Command::Alerts(AlertsCommand::Lint(args)) => alerts::lint(&args, &env),
+            Command::Load(args) => load::run(&args, &env),
             Command::Eval(args) => eval::run(&args, &env),
             Command::Explain(args) => explain::run(&args, &env),
             Command::Runbook(command) => runbook::run(command, &env),

@@ -126,8 +126,7 @@ pub fn judge(asked: &Asked<'_>, library: &Library, evidence: &Evidence) -> Repor
     if let Some(kept) = kept {
         windows.baseline = Baseline::Kept(kept.evidence.span);
     }
-    let readings =
-        signals::read_against(evidence, &windows, kept.map(|kept| kept.evidence));
+    let readings = signals::read_against(evidence, &windows, kept.map(|kept| kept.evidence));
     build(&Case {
         command: asked.runbook.map_or("sweep", |runbook| &runbook.id.value),
         runbook: asked.runbook,

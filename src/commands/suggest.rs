@@ -33,8 +33,11 @@ pub fn run(args: &SuggestArgs, env: &Environment) -> anyhow::Result<Exit> {
     };
     let settings = config::settings(&run, env)?;
     let library = sound_library(&settings.runbook_dirs, None)?;
-    let healthy: Vec<Healthy> =
-        args.from.iter().map(|path| read(path, &settings, &library)).collect::<anyhow::Result<_>>()?;
+    let healthy: Vec<Healthy> = args
+        .from
+        .iter()
+        .map(|path| read(path, &settings, &library))
+        .collect::<anyhow::Result<_>>()?;
     let suggestions = suggest::suggest(&healthy, &library);
     let text = match args.format {
         PlainFormat::Terminal => suggest::terminal(&suggestions, settings.width),

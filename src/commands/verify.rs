@@ -116,9 +116,10 @@ fn failed(path: &Path, happened: &str) -> Failure {
     Failure {
         tried: format!("verify the report {}", path.display()),
         happened: happened.into(),
-        next: "a report of an incident, as `diagnose sweep --format json` writes it, with --url or \
+        next:
+            "a report of an incident, as `diagnose sweep --format json` writes it, with --url or \
                --replay"
-            .into(),
+                .into(),
         exit: Exit::Failed,
     }
 }

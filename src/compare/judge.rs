@@ -88,7 +88,8 @@ static MEASURES: [Measure; 9] = [
     },
 ];
 
-/// Compares B with A, and B's eager run with both.
+/// Compares B with A, and B's eager run with both. `interleaved` says that both answered the same
+/// requests at the same times.
 pub fn compare(
     a: &Side,
     b: &Side,
@@ -98,7 +99,10 @@ pub fn compare(
 ) -> Comparison {
     let policy = &library.policy;
     let load = load_rows(a, b, policy);
-    let fairness = fairness(a, b, &load);
+    let fairness = match interleaved {
+        true => Fairness::Identical,
+        false => fairness(a, b, &load),
+    };
     let judged = MEASURES.iter().filter(|it| both(a, b, it.signal).is_ok()).count();
     let outside = OUTSIDE / judged.max(1) as f64;
     let effects: Vec<Effect> = MEASURES
@@ -174,8 +178,7 @@ fn effect(measure: &Measure, a: &Side, b: &Side, asked: &Asked<'_>) -> Effect {
             let change = Change { tolerated, ..change };
             let follows_load = measure.signal == THROUGHPUT
                 && !matches!(asked.fairness, Fairness::Identical | Fairness::Alike);
-            effect.answer =
-                if follows_load { Answer::NotJudged } else { answer(measure, &change) };
+            effect.answer = if follows_load { Answer::NotJudged } else { answer(measure, &change) };
             effect.because = words(measure, &change, effect.answer);
             effect.change = Some(change);
         }
@@ -220,12 +223,7 @@ pub(super) enum Moved {
 }
 
 impl Moved {
-    pub(super) fn between(
-        a: &Sample,
-        b: &Sample,
-        scale: Scale,
-        interleaved: bool,
-    ) -> Option<Self> {
+    pub(super) fn between(a: &Sample, b: &Sample, scale: Scale, interleaved: bool) -> Option<Self> {
         let on = |value: f64| match scale {
             Scale::Factor => (value > 0.0).then(|| value.ln()),
             Scale::Difference => Some(value),
@@ -395,7 +393,10 @@ fn verdict(
     };
     for (side, name) in sides.into_iter().zip(["A", "B"]) {
         if let Some(why) = &side.invalid {
-            return (Verdict::CannotTell, format!("the numbers of {name} are not to be used: {why}"));
+            return (
+                Verdict::CannotTell,
+                format!("the numbers of {name} are not to be used: {why}"),
+            );
         }
     }
     let worse = named(Answer::Worse);

@@ -70,7 +70,9 @@ fn labelled(label: &str, text: &str, columns: usize, most: usize) -> Vec<String>
         rows.push(shorten_end(&rest, columns - LABEL));
     }
     let lines = rows.into_iter().enumerate();
-    lines.map(|(row, text)| format!("{}{text}", pad(if row == 0 { label } else { "" }, LABEL))).collect()
+    lines
+        .map(|(row, text)| format!("{}{text}", pad(if row == 0 { label } else { "" }, LABEL)))
+        .collect()
 }
 
 fn about(side: &About, columns: usize) -> String {
@@ -169,17 +171,29 @@ fn two(value: f64) -> String {
         size if size >= 10.0 => format!("{value:.1}"),
         _ => format!("{value:.2}"),
     };
-    if text.trim_start_matches('-').chars().all(|c| matches!(c, '0' | '.')) { "0".into() } else { text }
+    if text.trim_start_matches('-').chars().all(|c| matches!(c, '0' | '.')) {
+        "0".into()
+    } else {
+        text
+    }
 }
 
 /// All of it, for a ticket.
 pub fn markdown(it: &Comparison) -> String {
     let cell = |text: &str| clean(text).replace('|', "\\|");
-    let mut out = format!("# Comparison: {}\n\n{}\n\n", verdict(it.verdict).to_lowercase(), cell(&it.statement));
+    let mut out = format!(
+        "# Comparison: {}\n\n{}\n\n",
+        verdict(it.verdict).to_lowercase(),
+        cell(&it.statement)
+    );
     for (label, side) in [("A", Some(&it.a)), ("B", Some(&it.b)), ("Eager", it.eager.as_ref())] {
-        out += &side.map_or(String::new(), |side| format!("- {label}: {}\n", cell(&about(side, 500))));
+        out +=
+            &side.map_or(String::new(), |side| format!("- {label}: {}\n", cell(&about(side, 500))));
     }
-    out += &format!("\n## Work\n\n{}.\n\n| what | A | B | alike |\n|---|---|---|---|\n", fairness(it.fairness));
+    out += &format!(
+        "\n## Work\n\n{}.\n\n| what | A | B | alike |\n|---|---|---|---|\n",
+        fairness(it.fairness)
+    );
     let shown = |unit: Unit, value: Option<f64>| value.map_or("unknown".into(), |it| unit.show(it));
     for row in &it.load {
         let alike = match row.alike {
@@ -187,16 +201,30 @@ pub fn markdown(it: &Comparison) -> String {
             Some(false) => "no",
             None => "unknown",
         };
-        out += &format!("| {} | {} | {} | {alike} |\n", row.title, shown(row.unit, row.a), shown(row.unit, row.b));
+        out += &format!(
+            "| {} | {} | {} | {alike} |\n",
+            row.title,
+            shown(row.unit, row.a),
+            shown(row.unit, row.b)
+        );
     }
     out += "\n## What was measured\n\n| measure | A | B | B to A (95 %) | answer |\n|---|---|---|---|---|\n";
     for effect in &it.effects {
         let change = effect.change.map_or("-".into(), |change| moved(effect.unit, &change));
         let (a, b) = (shown(effect.unit, effect.a), shown(effect.unit, effect.b));
-        out += &format!("| {} | {a} | {b} | {change} | {} |\n", effect.title.trim(), cell(&effect.because));
+        out += &format!(
+            "| {} | {a} | {b} | {change} | {} |\n",
+            effect.title.trim(),
+            cell(&effect.because)
+        );
     }
     for row in &it.shown {
-        out += &format!("| `{}` | {} | {} | - | a bucket: not judged |\n", row.signal, cell(&row.a), cell(&row.b));
+        out += &format!(
+            "| `{}` | {} | {} | - | a bucket: not judged |\n",
+            row.signal,
+            cell(&row.a),
+            cell(&row.b)
+        );
     }
     out += &list("What differs", &it.differences, &cell);
     if let Some(upgrade) = &it.upgrade {

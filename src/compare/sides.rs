@@ -203,22 +203,27 @@ fn block_of(n: usize) -> usize {
     (n as f64).sqrt().round() as usize
 }
 
+/// Values of the requests that tell one, in blocks of all requests: where two tests ran side by
+/// side, block by block of the same time.
+fn told<T>(records: &[&Exchange], value: impl Fn(&Exchange) -> Option<T>) -> Vec<Vec<T>> {
+    let blocks = bootstrap::blocks(records, block_of(records.len()));
+    blocks.iter().map(|block| block.iter().filter_map(|it| value(it)).collect()).collect()
+}
+
 fn per(records: &[&Exchange], value: impl Fn(&Exchange) -> Option<(f64, f64)>) -> Sampled {
-    let told: Vec<(f64, f64)> = records.iter().filter_map(|it| value(it)).collect();
-    if told.is_empty() {
-        return Err("no request tells it".into());
+    let told = told(records, value);
+    match told.iter().all(Vec::is_empty) {
+        true => Err("no request tells it".into()),
+        false => Ok(Sample::Ratio(told.iter().map(|block| sum(block)).collect())),
     }
-    let blocks = bootstrap::blocks(&told, block_of(told.len()));
-    Ok(Sample::Ratio(blocks.into_iter().map(sum).collect()))
 }
 
 fn quantile(records: &[&Exchange], q: f64, value: fn(&Exchange) -> Option<f64>) -> Sampled {
-    let told: Vec<f64> = records.iter().filter_map(|it| value(it)).collect();
-    if told.is_empty() {
-        return Err("no request tells it".into());
+    let told = told(records, value);
+    match told.iter().all(Vec::is_empty) {
+        true => Err("no request tells it".into()),
+        false => Ok(Sample::Quantile(q, told)),
     }
-    let blocks = bootstrap::blocks(&told, block_of(told.len()));
-    Ok(Sample::Quantile(q, blocks.into_iter().map(<[f64]>::to_vec).collect()))
 }
 
 /// Tokens of the answers that ended in each of equal parts of the time.

@@ -13,9 +13,7 @@ use crate::{
     signals::{Estimate, Missing, MissingKind, Value, families::Version, release::Releases},
 };
 
-use super::{
-    Effect, Fairness, Scale, Side, Upgrade, UpgradeCause, UpgradeStep, judge::Moved,
-};
+use super::{Effect, Fairness, Scale, Side, Upgrade, UpgradeCause, UpgradeStep, judge::Moved};
 
 /// The runbook asked.
 const RUNBOOK: &str = "upgrade-regression";
@@ -100,18 +98,16 @@ fn cause(ranked: &Ranked<'_>) -> UpgradeCause {
 fn slowest<'a>(asked: &Asked<'a>) -> Option<&'a Effect> {
     let known = asked.effects.iter().filter(|effect| BY.contains(&effect.signal.as_str()));
     let least = |effect: &Effect| effect.change.map(|change| change.sure_lo);
-    known.filter(|it| it.change.is_some()).max_by(|x, y| {
-        least(x).unwrap_or(f64::MIN).total_cmp(&least(y).unwrap_or(f64::MIN))
-    })
+    known
+        .filter(|it| it.change.is_some())
+        .max_by(|x, y| least(x).unwrap_or(f64::MIN).total_cmp(&least(y).unwrap_or(f64::MIN)))
 }
 
 /// The readings of the runbook that a comparison gives.
 fn given(asked: &Asked<'_>) -> BTreeMap<&'static str, Value> {
     let (a, b) = (asked.a, asked.b);
-    let fair = matches!(
-        asked.fairness,
-        Fairness::Identical | Fairness::Alike | Fairness::EasierForB
-    );
+    let fair =
+        matches!(asked.fairness, Fairness::Identical | Fairness::Alike | Fairness::EasierForB);
     let why = || Missing::new(MissingKind::Undecided, "both releases did not have the same work");
     let slowdown = || {
         let change = slowest(asked).and_then(|effect| effect.change);
@@ -120,9 +116,11 @@ fn given(asked: &Asked<'_>) -> BTreeMap<&'static str, Value> {
     };
     let eager = || {
         let (by, side) = slowest(asked).zip(asked.eager).ok_or_else(why)?;
-        let (before, now) = (a.samples.get(by.signal.as_str()), side.samples.get(by.signal.as_str()));
+        let (before, now) =
+            (a.samples.get(by.signal.as_str()), side.samples.get(by.signal.as_str()));
         let (before, now) = before.zip(now).ok_or_else(why)?;
-        let moved = Moved::between(before, now, Scale::Factor, asked.interleaved).ok_or_else(why)?;
+        let moved =
+            Moved::between(before, now, Scale::Factor, asked.interleaved).ok_or_else(why)?;
         let change = moved.change(Scale::Factor, asked.outside);
         Ok(Estimate { point: change.point, ..interval(change.lo, change.hi) })
     };

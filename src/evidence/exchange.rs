@@ -12,6 +12,9 @@ pub struct Exchange {
     /// Offset at which it was sent; absent where it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent: Option<f64>,
+    /// Seconds that it waited for a free slot, where it had to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot_wait: Option<f64>,
     /// Span until the first token came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttft: Option<f64>,
@@ -56,6 +59,23 @@ pub struct Exchange {
     /// Whether it belongs to the warm-up, which is not judged.
     #[serde(default, skip_serializing_if = "is_false")]
     pub warmup: bool,
+}
+
+/// A request that is to be sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Order {
+    /// Where it goes, e.g. `/v1/chat/completions`.
+    pub path: &'static str,
+    /// The body, JSON.
+    pub body: Vec<u8>,
+    /// As in [`Exchange`].
+    pub model: u32,
+    /// As in [`Exchange`].
+    pub kind: u32,
+    /// As in [`Exchange`].
+    pub turn: u32,
+    /// The conversation that waits for the answer's text.
+    pub conversation: Option<u64>,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -147,6 +167,11 @@ impl Exchange {
     /// Seconds that it was sent later than it should have been.
     pub fn late(&self) -> Option<f64> {
         self.sent.map(|sent| (sent - self.intended).max(0.0))
+    }
+
+    /// Seconds of those that the client itself is to blame for.
+    pub fn send_late(&self) -> Option<f64> {
+        Some((self.late()? - self.slot_wait.unwrap_or(0.0)).max(0.0))
     }
 
     /// Seconds to the first token from when the request should have been sent.

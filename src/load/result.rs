@@ -59,6 +59,8 @@ pub struct LoadResult {
     pub first_token: Option<FirstToken>,
     /// Why: causes that the server's evidence supports, the likeliest root first.
     pub why: Vec<Why>,
+    /// Limits of the server that were reached over the test, the most telling first.
+    pub bottlenecks: Vec<Bottleneck>,
     /// Why there is no server evidence, where there is none.
     pub without_evidence: Option<String>,
     /// The report on the server over the test.
@@ -306,6 +308,8 @@ pub struct GateRow {
     pub fail: f64,
     /// Whether more is better.
     pub more_is_better: bool,
+    /// Whether a result without an answer here is inconclusive.
+    pub needed: bool,
     /// The answer.
     pub answer: GateAnswer,
     /// Why it could not be answered, or what it rests on.
@@ -388,6 +392,19 @@ pub struct FirstToken {
     pub client_n: u64,
     /// Requests that the server counted; others may have used it too.
     pub server_n: f64,
+}
+
+/// A limit of the server that was reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Bottleneck {
+    /// Stable id.
+    pub id: String,
+    /// The signal that tells it.
+    pub signal: String,
+    /// Its value over the test.
+    pub value: f64,
+    /// What it means, a fragment with the value.
+    pub text: String,
 }
 
 /// A cause.

@@ -131,7 +131,9 @@ fn suggestion(entry: &Entry, healthy: &[Healthy], margin: f64, library: &Library
         because: match (value, why) {
             (Some(_), _) => names(true),
             (None, Some(why)) => why.clone(),
-            (None, None) => "it is next to nothing in healthy times, and so is a factor of it".into(),
+            (None, None) => {
+                "it is next to nothing in healthy times, and so is a factor of it".into()
+            }
         },
     }
 }
@@ -171,7 +173,8 @@ fn seen(entry: &Entry, healthy: &Healthy) -> Result<Seen, String> {
         (Healthy::Tested(_, result), Measured::Share("failed_5xx_ratio")) => {
             let counts = &result.counts;
             let (failed, judged) = (counts.failed as f64, counts.judged as f64);
-            let (lo, hi) = crate::stats::wilson(failed, judged, Z).ok_or("no request was judged")?;
+            let (lo, hi) =
+                crate::stats::wilson(failed, judged, Z).ok_or("no request was judged")?;
             bounded(Seen { lo, hi, n: judged, bounds: None }, failed)
         }
         (Healthy::Tested(..), _) => Err("a load test alone does not tell it".into()),
@@ -255,7 +258,8 @@ pub fn terminal(suggestions: &[Suggestion], columns: usize) -> String {
 fn yaml(it: &Suggestion) -> String {
     let value = it.value.unwrap_or_default();
     let (lo, hi) = it.seen.unwrap_or_default();
-    let now = it.in_force.map_or(String::new(), |now| format!("; {} was in force", it.unit.show(now)));
+    let now =
+        it.in_force.map_or(String::new(), |now| format!("; {} was in force", it.unit.show(now)));
     let about = format!(
         "{} in healthy times ({} behind it, from {}), {}× kept free{now}.",
         it.unit.show_interval(lo, hi),

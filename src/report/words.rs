@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::{
-    AnswerWord, CauseFound, ClockSkew, Fix, Impact, KeptBaseline, Number, ReplicaCount, Replicas, Report, Status,
-    SymptomFound, SymptomReading, TimelineEntry, Verdict,
+    AnswerWord, CauseFound, ClockSkew, Fix, Impact, KeptBaseline, Number, ReplicaCount, Replicas,
+    Report, Status, SymptomFound, SymptomReading, TimelineEntry, Verdict,
     text::{clean, sentence, shorten_end, shorten_middle, width},
 };
 use crate::{

@@ -268,9 +268,9 @@ fn baseline_frame<'a>(
 ) -> Result<Frame<'a>, Missing> {
     match windows.baseline {
         Baseline::Recorded(span) => Ok(Frame::new(evidence, span)),
-        Baseline::Kept(span) => kept.map(|evidence| Frame::new(evidence, span)).ok_or_else(|| {
-            Missing::new(MissingKind::NoBaseline, "the kept baseline was not read")
-        }),
+        Baseline::Kept(span) => kept
+            .map(|evidence| Frame::new(evidence, span))
+            .ok_or_else(|| Missing::new(MissingKind::NoBaseline, "the kept baseline was not read")),
         Baseline::Lifetime(until) => Ok(Frame::lifetime(evidence, until)),
         Baseline::Unchanged => Err(Missing::new(
             MissingKind::NoOnset,

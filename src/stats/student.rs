@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn quantiles_match_the_tables() {
-        for (p, expected) in [(0.5, 0.0), (0.975, 1.959_964), (0.995, 2.575_829), (0.01, -2.326_348)]
+        for (p, expected) in
+            [(0.5, 0.0), (0.975, 1.959_964), (0.995, 2.575_829), (0.01, -2.326_348)]
         {
             assert!((normal_quantile(p) - expected).abs() < 1e-5, "{p}");
         }

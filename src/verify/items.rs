@@ -61,13 +61,14 @@ fn symptoms<'a>(before: &'a Report, library: &'a Library) -> impl Iterator<Item 
 
 /// Checks that decided a cause of the report and said yes.
 fn decisive<'a>(before: &'a Report, library: &'a Library) -> impl Iterator<Item = &'a Check> {
-    causes(before).flat_map(|found| {
-        let cause = library.causes.get(&found.id);
-        let said = |check: &str| found.in_favour.iter().any(|it| it.check == check);
-        let items = cause.into_iter().flat_map(|cause| &cause.decisive);
-        items.map(|item| item.check.value.as_str()).filter(move |check| said(check))
-    })
-    .filter_map(|check| library.checks.get(check))
+    causes(before)
+        .flat_map(|found| {
+            let cause = library.causes.get(&found.id);
+            let said = |check: &str| found.in_favour.iter().any(|it| it.check == check);
+            let items = cause.into_iter().flat_map(|cause| &cause.decisive);
+            items.map(|item| item.check.value.as_str()).filter(move |check| said(check))
+        })
+        .filter_map(|check| library.checks.get(check))
 }
 
 /// Whether a check is about what can be measured again, and not about something that happened once.
@@ -144,7 +145,9 @@ fn because(program: &Program, facts: &Facts<'_>) -> String {
         let unit = signals::find(signal_of(name)).map_or(crate::unit::Unit::Count, |it| it.unit);
         let unit = if name.ends_with("_change") { crate::unit::Unit::Factor } else { unit };
         match facts.value(name) {
-            Ok(it) => format!("{name} {} ({})", unit.show(it.point), unit.show_interval(it.lo, it.hi)),
+            Ok(it) => {
+                format!("{name} {} ({})", unit.show(it.point), unit.show_interval(it.lo, it.hi))
+            }
             Err(missing) => format!("{name}: {}", missing.why),
         }
     };
@@ -179,7 +182,8 @@ impl Names for Later<'_> {
             return Ok(Estimate { n, ..now });
         }
         let root = self.times.sqrt();
-        let (lo, hi) = (now.point - (now.point - now.lo) / root, now.point + (now.hi - now.point) / root);
+        let (lo, hi) =
+            (now.point - (now.point - now.lo) / root, now.point + (now.hi - now.point) / root);
         Ok(Estimate { lo, hi, n, ..now })
     }
 

@@ -51,7 +51,12 @@ const KINDS: [(&str, &str, Unit, &[&str]); 3] = [
         Unit::RequestsPerSecond,
         &["arrivals", "demand", "offered"],
     ),
-    ("prompt_mean_tokens", "prompts", Unit::Tokens, &["prompt_", "computed", "oversize", "prompts"]),
+    (
+        "prompt_mean_tokens",
+        "prompts",
+        Unit::Tokens,
+        &["prompt_", "computed", "oversize", "prompts"],
+    ),
     ("output_mean_tokens", "answers", Unit::Tokens, &["output", "requested_output"]),
 ];
 
@@ -82,7 +87,15 @@ pub(super) fn rows(asked: &Asked<'_>, span: Span, items: &[Item]) -> Vec<Row> {
         let share = then.filter(|then| *then > 0.0).map(|then| now.unwrap_or(0.0) / then);
         let share = share.filter(|_| now.is_some() || *title == "requests");
         let enough = share.map(|share| share >= least);
-        Row { signal: (*signal).into(), title: (*title).into(), unit: *unit, then, now, share, enough }
+        Row {
+            signal: (*signal).into(),
+            title: (*title).into(),
+            unit: *unit,
+            then,
+            now,
+            share,
+            enough,
+        }
     };
     KINDS.iter().map(row).collect()
 }

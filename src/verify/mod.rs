@@ -313,8 +313,7 @@ fn outcome(asked: &Asked<'_>, seen: &Seen<'_>) -> (Outcome, String, Option<Neede
     let requests = Unit::Requests.show(seen.requests);
     let driver = seen.items.iter().any(|it| it.role == Role::Driver && it.state == State::Holds);
     let still = if driver { " The load that was behind it goes on, and is borne now." } else { "" };
-    let text =
-        format!("Nothing of it shows any more, over {requests} at a load like then.{still}");
+    let text = format!("Nothing of it shows any more, over {requests} at a load like then.{still}");
     answer(Outcome::Fixed, text)
 }
 

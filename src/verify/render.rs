@@ -68,7 +68,8 @@ fn outcome(outcome: Outcome) -> &'static str {
 }
 
 fn earlier(it: &Verification) -> String {
-    let causes = if it.of.causes.is_empty() { "no known cause".into() } else { it.of.causes.join(", ") };
+    let causes =
+        if it.of.causes.is_empty() { "no known cause".into() } else { it.of.causes.join(", ") };
     format!("{} on {}: {causes}", it.of.command, it.of.target)
 }
 
@@ -104,7 +105,12 @@ pub fn markdown(it: &Verification) -> String {
     }
     out += "\n| asked again | now | values |\n|---|---|---|\n";
     for item in &it.items {
-        out += &format!("| {} | {} | {} |\n", cell(&item.question), word(item.state), cell(&item.because));
+        out += &format!(
+            "| {} | {} | {} |\n",
+            cell(&item.question),
+            word(item.state),
+            cell(&item.because)
+        );
     }
     out += "\n| load | then | now |\n|---|---|---|\n";
     for row in &it.load {

@@ -111,6 +111,7 @@ fn whole(server: &Server, seed: u64, records: Vec<Exchange>) -> LoadResult {
         gate: Vec::new(),
         slices: Vec::new(),
         trends: Vec::new(),
+        bottlenecks: Vec::new(),
         first_token: None,
         why: Vec::new(),
         without_evidence: None,
