@@ -219,7 +219,6 @@ struct Kept<'a> {
 }
 
 /// Writes a baseline as a whole in place of one of the same name; only its owner may read it.
-#[expect(clippy::disallowed_methods, reason = "the only writer of baselines")]
 fn store(state_home: Option<&Path>, kept: &Kept<'_>) -> anyhow::Result<PathBuf> {
     let all = folder(state_home)?;
     let failed = || format!("failed to keep a baseline in {}", all.display());
@@ -367,7 +366,6 @@ fn show(name: &str, env: &Environment) -> anyhow::Result<Exit> {
     Ok(Exit::Clean)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the only writer of baselines")]
 fn remove(name: &str, env: &Environment) -> anyhow::Result<Exit> {
     let own = existing(env.state_home.as_deref(), name)?;
     fs::remove_dir_all(&own).with_context(|| format!("failed to delete {}", own.display()))?;
