@@ -49,11 +49,13 @@ impl Exit {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Clean => "nothing at or above `--fail-on`, and coverage is met",
-            Self::Finding => "a finding at or above `--fail-on`; a failed lint or runbook test",
+            Self::Finding => {
+                "a finding at or above `--fail-on`; a failed lint, runbook or load test"
+            }
             Self::Failed => "usage, configuration or internal error",
             Self::Inconclusive => {
-                "inconclusive: no server, a needed source is missing, or coverage is under \
-                 `--min-coverage`"
+                "inconclusive: no server, a needed source is missing, coverage is under \
+                 `--min-coverage`, or a load test tells too little"
             }
             Self::Interrupted => "interrupted (SIGINT); what was seen until then is reported",
             Self::Terminated => "terminated (SIGTERM); what was seen until then is reported",

@@ -18,7 +18,7 @@ use crate::{
     config::FileConfig,
     eval::{published::Published, render},
     exit::{self, Exit},
-    load::result::LoadResult,
+    load::{self, result::LoadResult, scenario::Loads},
     monitor::{
         dashboard::{Panel, Row},
         emf,
@@ -103,6 +103,7 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     }
     let score = published(root)?;
     let rules = Rules::embedded()?;
+    let loads = Loads::load(&[])?;
     let parts = [
         ("README.md", "exit codes", exit::markdown_table()),
         ("README.md", "causes", causes_table(&Library::embedded()?)),
@@ -114,6 +115,9 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         (MONITORING, "alerts", tables::alerts(&rules, &Library::embedded()?.policy)),
         (MONITORING, "objectives", tables::objectives(&rules)),
         (MONITORING, "tiers", tables::tiers(&rules)),
+        (LOAD, "scenarios", load::tables::scenarios(&loads)),
+        (LOAD, "gate", load::tables::gate(&loads)),
+        (LOAD, "client", load::tables::client(&loads)),
         (DASHBOARDS, "panels", panels_table(&rules)),
         (DASHBOARDS, "gateway metrics", gateway_table()),
     ];
@@ -155,6 +159,8 @@ fn policy() -> anyhow::Result<String> {
 }
 /// The page about alerts and objectives.
 const MONITORING: &str = "docs/monitoring.md";
+/// The page about load tests.
+const LOAD: &str = "docs/load.md";
 /// The page that holds the panels.
 const DASHBOARDS: &str = "docs/dashboards.md";
 

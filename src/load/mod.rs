@@ -14,6 +14,7 @@ pub mod result;
 mod rng;
 pub mod saturation;
 pub mod scenario;
+pub mod tables;
 pub mod terminal;
 pub mod trends;
 pub mod verdict;

@@ -1,6 +1,7 @@
 //! `diagnose load`: a scenario's load on a server, a gate on what came back, and why it failed.
 
 mod evidence;
+pub(super) mod explain;
 mod plan;
 mod traffic;
 
