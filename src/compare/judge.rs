@@ -5,24 +5,15 @@ use std::collections::BTreeMap;
 use crate::{
     report::{Tool, text::sentence},
     runbook::{Library, PolicyEntry},
-    stats::{
-        bootstrap::{Difference, difference, paired, ratio_of_sums},
-        student::normal_quantile,
-        wilson,
-    },
     unit::Unit,
 };
 
 use super::{
     Answer, Change, Comparison, Effect, Fairness, LoadRow, Sample, Scale, ShownRow, Side, Verdict,
+    fairness::{entry, fairness, load_rows, unlike},
+    moved::{Moved, OUTSIDE, value},
     upgrade,
 };
-
-/// All measures together miss the truth in this share of comparisons at most.
-const OUTSIDE: f64 = 0.05;
-
-/// Quantile of the normal distribution behind "shown in 4 of 5 comparisons".
-const POWER: f64 = 0.8;
 
 type Policy = BTreeMap<String, PolicyEntry>;
 
@@ -140,11 +131,6 @@ struct Asked<'a> {
     fairness: Fairness,
 }
 
-/// A threshold that is not there decides nothing.
-fn entry(policy: &Policy, name: &str) -> f64 {
-    policy.get(name).map_or(f64::NAN, |entry| entry.value)
-}
-
 fn both<'a>(a: &'a Side, b: &'a Side, signal: &str) -> Result<(&'a Sample, &'a Sample), String> {
     let of = |side: &'a Side, name: &str| {
         let why = || side.missing.get(signal).cloned().unwrap_or_else(|| "not measured".into());
@@ -197,96 +183,6 @@ fn tolerated(measure: &Measure, a: Option<f64>, policy: &Policy) -> f64 {
     }
 }
 
-fn value(sample: &Sample) -> Option<f64> {
-    match sample {
-        Sample::Ratio(blocks) => ratio_of_sums(&mut blocks.iter()),
-        Sample::Share(hits, n) => (*n > 0.0).then(|| hits / n),
-        Sample::Quantile(q, blocks) => quantile(*q, &mut blocks.iter()),
-    }
-}
-
-fn quantile(q: f64, blocks: &mut dyn Iterator<Item = &Vec<f64>>) -> Option<f64> {
-    let mut values: Vec<f64> = blocks.flatten().copied().collect();
-    if values.is_empty() {
-        return None;
-    }
-    let rank = ((q * values.len() as f64).ceil() as usize).clamp(1, values.len()) - 1;
-    Some(*values.select_nth_unstable_by(rank, f64::total_cmp).1)
-}
-
-/// A difference of two samples, on the logarithms for factors.
-pub(super) enum Moved {
-    /// By drawing blocks anew.
-    Drawn(Difference),
-    /// Of two shares: `(hits, n)` each.
-    Shares([(f64, f64); 2]),
-}
-
-impl Moved {
-    pub(super) fn between(a: &Sample, b: &Sample, scale: Scale, interleaved: bool) -> Option<Self> {
-        let on = |value: f64| match scale {
-            Scale::Factor => (value > 0.0).then(|| value.ln()),
-            Scale::Difference => Some(value),
-        };
-        let drawn = match (a, b) {
-            (Sample::Ratio(a), Sample::Ratio(b)) => {
-                let of = |pairs: &mut dyn Iterator<Item = &(f64, f64)>| on(ratio_of_sums(pairs)?);
-                if interleaved { paired(a, b, &of) } else { difference(a, b, &of) }
-            }
-            (Sample::Quantile(q, a), Sample::Quantile(_, b)) => {
-                let of = |blocks: &mut dyn Iterator<Item = &Vec<f64>>| on(quantile(*q, blocks)?);
-                if interleaved { paired(a, b, &of) } else { difference(a, b, &of) }
-            }
-            (Sample::Share(a, n), Sample::Share(b, m)) if *n > 0.0 && *m > 0.0 => {
-                return Some(Self::Shares([(*a, *n), (*b, *m)]));
-            }
-            _ => None,
-        };
-        drawn.map(Self::Drawn)
-    }
-
-    /// Point and interval that misses the truth with probability `outside`.
-    fn interval(&self, outside: f64) -> (f64, f64, f64) {
-        match self {
-            Self::Drawn(difference) => {
-                let (lo, hi) = difference.interval(outside);
-                (difference.point, lo, hi)
-            }
-            Self::Shares(shares) => newcombe(*shares, -normal_quantile(outside / 2.0)),
-        }
-    }
-
-    pub(super) fn change(&self, scale: Scale, outside: f64) -> Change {
-        let back = |value: f64| if scale == Scale::Factor { value.exp() } else { value };
-        let (point, lo, hi) = self.interval(OUTSIDE);
-        let (_, sure_lo, sure_hi) = self.interval(outside);
-        let reach = (sure_hi - sure_lo) / 2.0;
-        let shown = reach * (1.0 + normal_quantile(POWER) / -normal_quantile(outside / 2.0));
-        Change {
-            scale,
-            point: back(point),
-            lo: back(lo),
-            hi: back(hi),
-            sure_lo: back(sure_lo),
-            sure_hi: back(sure_hi),
-            detectable: if scale == Scale::Factor { shown.exp_m1() } else { shown },
-            tolerated: f64::NAN,
-        }
-    }
-}
-
-/// Difference of two shares with its interval (Newcombe 1998, method 10).
-fn newcombe([a, b]: [(f64, f64); 2], z: f64) -> (f64, f64, f64) {
-    let of = |(hits, n): (f64, f64)| {
-        let (lo, hi) = wilson(hits, n, z).unwrap_or((0.0, 1.0));
-        (hits / n, lo, hi)
-    };
-    let ((p, p_lo, p_hi), (q, q_lo, q_hi)) = (of(a), of(b));
-    let reach = |x: f64, y: f64| (x * x + y * y).sqrt();
-    let point = q - p;
-    (point, point - reach(q - q_lo, p_hi - p), point + reach(q_hi - q, p - p_lo))
-}
-
 /// The loss at the point and at both ends of the sure interval, on the scale of `tolerated`.
 fn loss(measure: &Measure, change: &Change) -> (f64, f64, f64) {
     let turn = |value: f64| match (change.scale, measure.less_is_better) {
@@ -329,52 +225,6 @@ fn size(measure: &Measure, value: f64) -> String {
         (Scale::Factor, _) => Unit::Ratio.show((value * 100.0).ceil() / 100.0),
         (_, Unit::Ratio) => Unit::Ratio.show((value * 1000.0).ceil() / 1000.0),
         (_, unit) => unit.show(value),
-    }
-}
-
-/// The work of both sides.
-fn load_rows(a: &Side, b: &Side, policy: &Policy) -> Vec<LoadRow> {
-    let factor = entry(policy, "compare_load_factor");
-    let row = |id: &str, title: &str, unit: Unit, of: &dyn Fn(&Side) -> Option<f64>, most: f64| {
-        let (a, b) = (of(a), of(b));
-        let alike = a.zip(b).map(|(a, b)| a == b || (a / b).max(b / a) <= most);
-        LoadRow { id: id.into(), title: title.into(), unit, a, b, alike }
-    };
-    let mean = |signal: &'static str| move |side: &Side| side.samples.get(signal).and_then(value);
-    let bursts = entry(policy, "compare_burst_factor");
-    let mut rows = vec![
-        row(
-            "rate",
-            "requests",
-            Unit::RequestsPerSecond,
-            &mean("arrivals_requests_per_second"),
-            factor,
-        ),
-        row("prompts", "prompts", Unit::Tokens, &mean("prompt_mean_tokens"), factor),
-        row("answers", "answers", Unit::Tokens, &mean("output_mean_tokens"), factor),
-    ];
-    if a.bursts.is_some() && b.bursts.is_some() {
-        // Below 1, arrivals are steadier than chance, and no burst is there to differ.
-        let own = |side: &Side| side.bursts.map(|it| it.max(1.0));
-        rows.push(row("bursts", "bursts (variance/mean)", Unit::Count, &own, bursts));
-    }
-    rows
-}
-
-fn fairness(a: &Side, b: &Side, load: &[LoadRow]) -> Fairness {
-    if a.fingerprint.is_some() && a.fingerprint == b.fingerprint {
-        return Fairness::Identical;
-    }
-    if load.iter().any(|row| row.alike.is_none()) {
-        return Fairness::Unknown;
-    }
-    let unlike = || load.iter().filter(|row| row.alike == Some(false));
-    let harder = unlike().filter(|row| row.b > row.a).count();
-    match (harder, unlike().count()) {
-        (_, 0) => Fairness::Alike,
-        (harder, all) if harder == all => Fairness::HarderForB,
-        (0, _) => Fairness::EasierForB,
-        _ => Fairness::Other,
     }
 }
 
@@ -441,22 +291,6 @@ fn shows_any(effects: &[Effect]) -> bool {
     effects.iter().filter_map(|effect| effect.change).any(|change| !same(change))
 }
 
-fn unlike(fairness: Fairness, load: &[LoadRow], worse: &str) -> String {
-    if fairness == Fairness::Unknown {
-        let gone = load.iter().filter(|row| row.alike.is_none()).map(|row| row.title.as_str());
-        let gone = gone.collect::<Vec<_>>().join(", ");
-        return format!("whether both had the same work is not known: {gone}");
-    }
-    let differ = |row: &&LoadRow| row.alike == Some(false);
-    let told = load.iter().filter(differ).filter_map(|row| {
-        let (a, b) = row.a.zip(row.b)?;
-        Some(format!("{} of B are {} those of A", row.title, Unit::Factor.show(b / a)))
-    });
-    let told = told.collect::<Vec<_>>().join("; ");
-    let seen = if worse.is_empty() { "" } else { ", which alone may make it slower" };
-    format!("B had other work{seen}: {told}")
-}
-
 fn shown(a: &Side, b: &Side) -> Vec<ShownRow> {
     let text = |value: &crate::signals::Value| match value {
         Ok(estimate) => Unit::Seconds.show_interval(estimate.lo, estimate.hi),
@@ -514,14 +348,6 @@ fn notes(a: &Side, b: &Side, effects: &[Effect], judged: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn shares_differ_by_newcombes_interval() {
-        // Newcombe (1998), table II (a): 56/70 and 48/80, method 10.
-        let (point, lo, hi) = newcombe([(48.0, 80.0), (56.0, 70.0)], 1.96);
-        assert!((point - 0.2).abs() < 1e-9);
-        assert!((lo - 0.0524).abs() < 1e-3 && (hi - 0.3339).abs() < 1e-3, "{lo} {hi}");
-    }
 
     #[test]
     fn less_is_worse_where_more_is_better() {

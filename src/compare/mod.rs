@@ -3,7 +3,9 @@
 //!
 //! Pure arithmetic: no I/O, no clock, and fixed seeds, so that the same input gives the same bytes.
 
+mod fairness;
 mod judge;
+mod moved;
 mod render;
 mod sides;
 mod upgrade;

@@ -13,7 +13,7 @@ use crate::{
     signals::{Estimate, Missing, MissingKind, Value, families::Version, release::Releases},
 };
 
-use super::{Effect, Fairness, Scale, Side, Upgrade, UpgradeCause, UpgradeStep, judge::Moved};
+use super::{Effect, Fairness, Scale, Side, Upgrade, UpgradeCause, UpgradeStep, moved::Moved};
 
 /// The runbook asked.
 const RUNBOOK: &str = "upgrade-regression";
