@@ -16,9 +16,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     // What logs look like is no judgement: the sources compile it in themselves.
     files.retain(|path| !path.ends_with("log-patterns.yaml"));
     files.sort();
-    let (watched, judged): (Vec<_>, Vec<_>) =
-        files.into_iter().partition(|path| path.starts_with(root.join("runbooks/monitoring")));
-    embed(&root, &judged, "runbooks.rs")?;
+    let mut part = |folder: &str| -> Vec<PathBuf> {
+        files.extract_if(.., |path| path.starts_with(root.join(folder))).collect()
+    };
+    let (watched, loads) = (part("runbooks/monitoring"), part("runbooks/load"));
+    embed(&root, &files, "runbooks.rs")?;
+    embed(&root, &loads, "load.rs")?;
     embed(&root, &watched, "monitoring.rs")
 }
 

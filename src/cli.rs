@@ -2,8 +2,11 @@
 
 mod alerts;
 mod apply;
+mod compare;
 mod dashboards;
 mod gate;
+mod load;
+mod slo;
 mod values;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -12,15 +15,21 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use alerts::{LintArgs, RenderArgs, RuleTargetArgs, RulesFor};
 pub use apply::{ApplyAlarmsArgs, ApplyArgs, ApplyDashboardArgs, ApplyTo};
+pub use compare::{BaselineCommand, CompareArgs, SaveArgs, VerifyArgs};
 pub use dashboards::{
     CollectorArgs, CollectorCommand, CollectorKind, DashboardArgs, DashboardBackend,
     DashboardCommand, EmfArgs,
 };
 pub use gate::{GateArgs, WithRunbooks};
-pub use values::{At, FailOn, Format, PlainFormat, SchemaOf, Source, parse_duration, parse_size};
-use values::{parse_at, parse_chars, parse_share};
+pub use load::{ArrivalsArg, LoadArgs, TrafficArgs};
+pub use slo::{SloArgs, SloCommand, SuggestArgs};
+pub use values::{
+    At, BaselineOf, FailOn, Format, PlainFormat, SchemaOf, Source, parse_duration, parse_name,
+    parse_size,
+};
+use values::{parse_at, parse_baseline, parse_chars, parse_share};
 
-use crate::{exit, runbook::load};
+use crate::{exit, runbook::load as runbooks};
 
 /// Incident diagnostics for self-hosted vLLM: evidence in, ranked causes out.
 #[derive(Debug, Parser)]
@@ -48,18 +57,28 @@ pub enum Command {
     /// Show where prompts part: the first byte that differs, the volatile field there, the KV
     /// blocks lost
     PrefixDiff(PrefixDiffArgs),
-    /// Judge the service level objectives: budget left, burn rates, and which tiers fire
-    Slo(Box<WatchArgs>),
+    /// Judge the service level objectives: budget left, burn rates, and which tiers fire; or have
+    /// thresholds proposed
+    Slo(Box<SloArgs>),
     /// Check the alert rules, see when they would have fired, write them for Prometheus or
     /// CloudWatch, put them there, or look for mistakes in your own
     #[command(subcommand)]
     Alerts(AlertsCommand),
+    /// See whether a fix worked: fixed, not fixed, too early, or not to be told
+    Verify(Box<VerifyArgs>),
+    /// Keep evidence of healthy times, to compare with later
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
+    /// Compare two releases, servers or times: what differs, how surely, and whether it is fair
+    Compare(Box<CompareArgs>),
     /// Write the dashboard for Grafana or CloudWatch, or put it there
     #[command(subcommand)]
     Dashboard(DashboardCommand),
     /// Collect what is watched: configurations of collectors, and the gateway's metrics
     #[command(subcommand)]
     Collector(CollectorCommand),
+    /// Send the load of a scenario, gate on what came back, and say why it was not good enough
+    Load(Box<LoadArgs>),
     /// Score the verdicts on labelled recordings, beside two naive judges
     Eval(EvalArgs),
     /// Explain any signal, check, cause, runbook, policy entry or exit code
@@ -109,7 +128,7 @@ pub enum Invocation {
 /// The whole command line: the fixed commands and one per embedded runbook.
 pub fn command() -> clap::Command {
     let runbooks =
-        load::embedded_titles().into_iter().map(|(id, title)| runbook_command(id, title));
+        runbooks::embedded_titles().into_iter().map(|(id, title)| runbook_command(id, title));
     Cli::command().subcommands(runbooks)
 }
 
@@ -122,7 +141,7 @@ fn runbook_command(id: &str, title: &str) -> clap::Command {
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let matches = command().try_get_matches_from(args)?;
     if let Some((id, inner)) = matches.subcommand()
-        && load::embedded_titles().iter().any(|(known, _)| *known == id)
+        && runbooks::embedded_titles().iter().any(|(known, _)| *known == id)
     {
         return Ok(Invocation::Diagnose(
             id.to_owned(),
@@ -190,10 +209,10 @@ pub struct ReplayArgs {
     /// since the onset in a recording or with history]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub window: Option<Duration>,
-    /// Length of the healthy time before, to compare with [default: all that was recorded before
-    /// the onset]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub baseline: Option<Duration>,
+    /// Length of the healthy time before, or the name of a kept baseline, to compare with [default:
+    /// all that was recorded before the onset]
+    #[arg(long, value_name = "DURATION|NAME", value_parser = parse_baseline)]
+    pub baseline: Option<BaselineOf>,
 }
 
 /// Flags about the live server.
@@ -313,6 +332,12 @@ pub struct JudgeArgs {
     /// Folder of your own runbooks, checks, causes and policy; later ones win
     #[arg(long, value_name = "DIR")]
     pub runbooks: Vec<PathBuf>,
+    /// Keep the evidence as the baseline of this name, where the verdict is healthy
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub save_baseline: Option<String>,
+    /// Keep it whatever the verdict
+    #[arg(long, requires = "save_baseline")]
+    pub force_baseline: bool,
 }
 
 /// Flags about the output.

@@ -25,8 +25,8 @@ pub use waive::Waiver;
 
 use crate::{
     cli::{
-        At, ConfigArgs, FailOn, Format, HistoryArgs, LiveArgs, ReplayArgs, RunArgs, Source,
-        WithRunbooks, parse_duration, parse_size,
+        At, BaselineOf, ConfigArgs, FailOn, Format, HistoryArgs, LiveArgs, ReplayArgs, RunArgs,
+        Source, WithRunbooks, parse_duration, parse_name, parse_size,
     },
     runbook::Severity,
 };
@@ -40,8 +40,14 @@ pub struct Settings {
     pub at: Option<At>,
     /// Time judged, or sampled.
     pub window: Option<Duration>,
-    /// Length of the baseline.
-    pub baseline: Option<Duration>,
+    /// What the time judged is compared with.
+    pub baseline: Option<BaselineOf>,
+    /// Name of a kept baseline, used where there is nothing else to compare with.
+    pub fallback_baseline: Option<String>,
+    /// Name to keep the evidence under, and whether that is wanted whatever the verdict.
+    pub save_baseline: Option<(String, bool)>,
+    /// Where baselines are kept.
+    pub state_home: Option<PathBuf>,
     /// How to reach the server, and what to ask.
     pub live: LiveSettings,
     /// Sources that keep history.
@@ -194,6 +200,10 @@ pub struct FileConfig {
     pub runbooks: Vec<PathBuf>,
     /// Findings that do not close the gate until a day, because somebody answers for them.
     pub waive: Vec<Waiver>,
+    /// Name of a kept baseline to compare with, where neither recording nor history holds a
+    /// healthy time before.
+    #[serde(deserialize_with = "name")]
+    pub baseline: Option<String>,
     /// Format of the report.
     pub format: Option<Format>,
     /// How far back sources of history are asked, e.g. `1h`.
@@ -225,6 +235,8 @@ pub struct Environment {
     pub no_color: bool,
     /// `XDG_CONFIG_HOME`, else `~/.config`.
     pub config_home: Option<PathBuf>,
+    /// `XDG_STATE_HOME`, else `~/.local/state`.
+    pub state_home: Option<PathBuf>,
     /// `COLUMNS`, else those of the terminal.
     pub columns: Option<usize>,
     /// Whether stdout is a terminal.
@@ -240,7 +252,7 @@ impl Environment {
     #[expect(clippy::disallowed_methods, reason = "the only reader of the environment")]
     pub fn read() -> Self {
         let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let home = || var("HOME").map(|home| PathBuf::from(home).join(".config"));
+        let home = |folder: &str| var("HOME").map(|home| PathBuf::from(home).join(folder));
         Self {
             api_key: var("DIAGNOSE_API_KEY").or_else(|| var("VLLM_API_KEY")).map(Secret),
             prometheus_token: var("DIAGNOSE_PROMETHEUS_TOKEN").map(Secret),
@@ -253,7 +265,8 @@ impl Environment {
             },
             receive_token: var("DIAGNOSE_RECEIVE_TOKEN").map(Secret),
             no_color: var("NO_COLOR").is_some(),
-            config_home: var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home),
+            config_home: var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| home(".config")),
+            state_home: var("XDG_STATE_HOME").map(PathBuf::from).or_else(|| home(".local/state")),
             columns: var("COLUMNS").and_then(|text| text.parse().ok()).or_else(terminal_columns),
             terminal: std::io::stdout().is_terminal(),
             profile: var(layers::PROFILE),
@@ -308,7 +321,10 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         replay: args.replay.replay.clone(),
         at: args.replay.at,
         window: args.replay.window.or(if args.replay.replay.is_empty() { window } else { None }),
-        baseline: args.replay.baseline,
+        baseline: args.replay.baseline.clone(),
+        fallback_baseline: file.baseline.clone(),
+        save_baseline: args.judge.save_baseline.clone().map(|it| (it, args.judge.force_baseline)),
+        state_home: env.state_home.clone(),
         live,
         history,
         fail_on: args.judge.fail_on.or(file.fail_on).map(Into::into),
@@ -349,7 +365,8 @@ fn forget_history(file: &mut FileConfig) {
 
 /// The past of a live server can be judged only where somebody kept it.
 fn needs_history(args: &ReplayArgs) -> anyhow::Result<()> {
-    for (given, flag) in [(args.at.is_some(), "--at"), (args.baseline.is_some(), "--baseline")] {
+    let before = matches!(args.baseline, Some(BaselineOf::Before(_)));
+    for (given, flag) in [(args.at.is_some(), "--at"), (before, "--baseline")] {
         if given {
             bail!("{flag} needs a recording (--replay) or a source of history (--prometheus URL)");
         }
@@ -471,6 +488,11 @@ fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::E
 /// Reads e.g. `64MiB`.
 fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     parse_size(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
+}
+
+/// Reads the name of a baseline.
+fn name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    parse_name(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
 }
 
 /// Reads a share from 0 to 1.

@@ -50,15 +50,15 @@ impl Exit {
         match self {
             Self::Clean => "nothing at or above `--fail-on`, and coverage is met",
             Self::Finding => {
-                "a finding at or above `--fail-on`; a failed lint or runbook test; what \
+                "a finding at or above `--fail-on`; a failed lint, runbook or load test; what \
                  `apply --dry-run` would change"
             }
             Self::Failed => {
                 "usage, configuration or internal error; an `apply` that was refused or is not whole"
             }
             Self::Inconclusive => {
-                "inconclusive: no server, a needed source is missing, or coverage is under \
-                 `--min-coverage`"
+                "inconclusive: no server, a needed source is missing, coverage is under \
+                 `--min-coverage`, or a load test tells too little"
             }
             Self::Interrupted => "interrupted (SIGINT); what was seen until then is reported",
             Self::Terminated => "terminated (SIGTERM); what was seen until then is reported",
@@ -165,6 +165,7 @@ mod tests {
                 baseline_from: None,
                 baseline_to: None,
                 baseline_kind: crate::report::BaselineKind::None,
+                kept_baseline: None,
             },
             onset: None,
             impact: None,

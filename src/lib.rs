@@ -8,10 +8,12 @@
 
 pub mod cli;
 pub mod commands;
+pub mod compare;
 pub mod config;
 pub mod eval;
 pub mod evidence;
 pub mod exit;
+pub mod load;
 pub mod monitor;
 pub mod prefix;
 pub mod report;
@@ -21,3 +23,4 @@ pub mod signals;
 pub mod sources;
 pub mod stats;
 pub mod unit;
+pub mod verify;

@@ -179,6 +179,8 @@ fn generated_text_is_printed_for_every_use() {
         &["runbook", "show", "high-ttft"],
         &["explain", "exit-code"],
         &["explain", "3"],
+        &["explain", "cache-validation"],
+        &["explain", "ttft_p50"],
     ] {
         let (code, stdout, stderr) = run(args);
         assert_eq!((code, stderr.as_str()), (0, ""), "{args:?}");

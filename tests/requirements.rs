@@ -7,6 +7,7 @@ use diagnose::{
     cli,
     commands::coverage::{self, Carrier, Row, Section},
     evidence::EventKind,
+    load::scenario::Loads,
     monitor::{emf, load::Rules},
     report,
     runbook::{Cause, Library, expr},
@@ -131,6 +132,8 @@ fn exists(library: &Library, schema: &serde_json::Value, carrier: Carrier, name:
         Carrier::Slo => is_slo(&rules(), name),
         Carrier::Panel => is_panel(name),
         Carrier::Emf => emf::CATALOGUE.iter().any(|metric| metric.name == name),
+        Carrier::Scenario => is_scenario(name),
+        Carrier::Gate => Loads::load(&[]).unwrap().gate.iter().any(|rule| rule.id == name),
         Carrier::Command => is_command(name),
     }
 }
@@ -163,6 +166,13 @@ fn is_runbook(library: &Library, name: &str) -> bool {
             library.runbooks.get(id).is_some_and(|runbook| runbook.steps.contains_key(step))
         }
     }
+}
+
+fn is_scenario(name: &str) -> bool {
+    let loads = Loads::load(&[]).unwrap();
+    let (id, kind) = name.split_once('/').map_or((name, None), |(id, kind)| (id, Some(kind)));
+    let has = |kind: &str| loads.scenarios[id].mix.iter().any(|it| it.id == kind);
+    loads.scenarios.contains_key(id) && kind.is_none_or(has)
 }
 
 fn is_panel(id: &str) -> bool {
@@ -255,7 +265,7 @@ fn a_name_that_does_not_exist_is_seen() {
         assert!(exists(&library, &schema, carrier, good), "{good}");
         assert!(!exists(&library, &schema, carrier, bad), "{bad}");
     }
-    assert!(check_waits(&library, "eager-is-as-fast") && !check_waits(&library, "kv-cache-full"));
+    assert!(!check_waits(&library, "eager-is-as-fast") && !check_waits(&library, "kv-cache-full"));
 }
 
 #[test]

@@ -102,6 +102,12 @@ pub enum SchemaOf {
     Causes,
     /// `diagnose.toml`.
     Config,
+    /// The JSON result of a load test, version 1.
+    Load,
+    /// The JSON comparison, version 1.
+    Comparison,
+    /// The JSON answer of `verify`, version 1.
+    Verification,
 }
 
 /// The end of the time judged.
@@ -137,6 +143,38 @@ pub(super) fn parse_at(text: &str) -> Result<At, String> {
         format!("`{text}` is neither RFC 3339 (2026-11-21T03:14:00Z) nor like -10m")
     })?;
     Ok(At::Time(time.as_millisecond() as f64 / 1000.0))
+}
+
+/// What the time judged is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BaselineOf {
+    /// So long before it.
+    Before(Duration),
+    /// A baseline that was kept, by name.
+    Kept(String),
+}
+
+/// Reads a duration, else the name of a baseline.
+pub(super) fn parse_baseline(text: &str) -> Result<BaselineOf, String> {
+    match parse_duration(text) {
+        Ok(duration) => Ok(BaselineOf::Before(duration)),
+        Err(why) if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') => Err(why),
+        Err(_) => parse_name(text).map(BaselineOf::Kept),
+    }
+}
+
+/// Reads the name of a baseline, which becomes that of a folder: it begins with a letter, so that
+/// it is no duration and no path.
+pub fn parse_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let fits = text.len() <= 64 && text.chars().all(plain);
+    match fits && text.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("a name begins with a letter and has up to 64 letters, digits, `.`, `_` and `-`"
+                .into())
+        }
+    }
 }
 
 /// Reads `64MiB`, `10kB` or a plain number of bytes.
@@ -177,6 +215,16 @@ pub(super) fn parse_chars(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_baseline_is_a_duration_or_a_name_and_never_a_path() {
+        assert_eq!(parse_baseline("10m"), Ok(BaselineOf::Before(Duration::from_secs(600))));
+        assert_eq!(parse_baseline("nightly-0.23"), Ok(BaselineOf::Kept("nightly-0.23".into())));
+        for hostile in ["../x", "/etc", "a/b", "..", ".hidden", "", "10", "-x", "a\0b", "ä", "a b"]
+        {
+            assert!(parse_baseline(hostile).is_err(), "{hostile}");
+        }
+    }
 
     #[test]
     fn times_durations_and_sizes() {

@@ -108,6 +108,10 @@ pub enum Carrier {
     Panel,
     /// A metric that gateway records become in CloudWatch.
     Emf,
+    /// A scenario of a load test, or `scenario/kind of request`.
+    Scenario,
+    /// A row of the gate of load tests.
+    Gate,
     /// A command as typed after `diagnose`, with a flag where the flag does it.
     Command,
 }

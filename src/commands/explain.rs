@@ -1,10 +1,11 @@
 //! `diagnose explain`: what a signal, check, cause, runbook, policy entry or exit code means.
 
-use super::{Failure, library, page::Page, write};
+use super::{Failure, library, load, page::Page, write};
 use crate::{
     cli::ExplainArgs,
-    config::Environment,
+    config::{self, Environment},
     exit::{self, Exit},
+    load::scenario::Loads,
     runbook::{
         Cause, Check, Fix, Item, Library, PolicyEntry, Runbook, Weight, XidRow,
         problem::did_you_mean,
@@ -17,7 +18,9 @@ use crate::{
 pub fn run(args: &ExplainArgs, env: &Environment) -> anyhow::Result<Exit> {
     let library = library(&args.library, env)?;
     let id = args.id.join("-");
-    match page(&id, &library) {
+    let loads =
+        Loads::load(&config::directories(&args.library.runbooks, &args.library.config, env)?)?;
+    match page(&id, &library).or_else(|| load::explain::page(&id, &loads)) {
         Some(text) => write::print(&text)?,
         None => return Err(unknown(&id, &library).into()),
     }

@@ -14,9 +14,11 @@ use serde_json::json;
 use super::{coverage, write};
 use crate::{
     cli::{self, GenerateArgs, SchemaOf},
+    compare,
     config::FileConfig,
     eval::{published::Published, render},
     exit::{self, Exit},
+    load::{self, result::LoadResult, scenario::Loads},
     monitor::{
         dashboard::{Panel, Row},
         emf,
@@ -26,6 +28,7 @@ use crate::{
     report,
     runbook::{Cause, Check, Library, Runbook},
     sources::aws::permissions::{APPLIED, ASKED, Ask, DESCRIBE_ALARMS},
+    verify,
 };
 
 /// Prints the completion script of a shell.
@@ -57,6 +60,9 @@ fn schema_text(of: SchemaOf) -> anyhow::Result<String> {
         SchemaOf::Checks => schema_for!(Vec<Check>),
         SchemaOf::Causes => schema_for!(Vec<Cause>),
         SchemaOf::Config => schema_for!(FileConfig),
+        SchemaOf::Load => schema_for!(LoadResult),
+        SchemaOf::Comparison => return Ok(compare::schema()),
+        SchemaOf::Verification => return Ok(verify::schema()),
     };
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
 }
@@ -88,12 +94,16 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         ("checks", SchemaOf::Checks),
         ("causes", SchemaOf::Causes),
         ("config", SchemaOf::Config),
+        ("load", SchemaOf::Load),
+        ("comparison", SchemaOf::Comparison),
+        ("verification", SchemaOf::Verification),
     ] {
         let path = PathBuf::from(format!("fixtures/schemas/{name}-v1.json"));
         expected.insert(path, schema_text(of)?);
     }
     let score = published(root)?;
     let rules = Rules::embedded()?;
+    let loads = Loads::load(&[])?;
     let parts = [
         ("README.md", "exit codes", exit::markdown_table()),
         ("README.md", "causes", causes_table(&Library::embedded()?)),
@@ -106,6 +116,9 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         (MONITORING, "alerts", tables::alerts(&rules, &Library::embedded()?.policy)),
         (MONITORING, "objectives", tables::objectives(&rules)),
         (MONITORING, "tiers", tables::tiers(&rules)),
+        (LOAD, "scenarios", load::tables::scenarios(&loads)),
+        (LOAD, "gate", load::tables::gate(&loads)),
+        (LOAD, "client", load::tables::client(&loads)),
         (DASHBOARDS, "panels", panels_table(&rules)),
         (DASHBOARDS, "gateway metrics", gateway_table()),
     ];
@@ -154,6 +167,8 @@ fn policy(asks: &[&Ask]) -> anyhow::Result<String> {
 }
 /// The page about alerts and objectives.
 const MONITORING: &str = "docs/monitoring.md";
+/// The page about load tests.
+const LOAD: &str = "docs/load.md";
 /// The page that holds the panels.
 const DASHBOARDS: &str = "docs/dashboards.md";
 

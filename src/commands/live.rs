@@ -28,6 +28,9 @@ pub(super) const WINDOW: Duration = Duration::from_secs(15);
 /// Deadline of each address tried while looking for a server.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// Rounds of watching from one look at the machine to the next.
+const LOOKS_APART: u32 = 6;
+
 /// Raw evidence, and whether gathering it was cut short.
 pub(super) struct Gathered {
     /// What was gathered.
@@ -44,12 +47,7 @@ pub(super) fn sample(
     window: Duration,
     quiet: bool,
 ) -> anyhow::Result<Gathered> {
-    if settings.insecure {
-        write::note(
-            "WARNING: certificates are NOT verified (--insecure): whoever sits on the way can \
-             read the API key and forge every answer.",
-        );
-    }
+    warn_of_insecure(settings);
     if past.is_asked() && (past.at.is_some() || settings.url.is_none()) {
         return history::recall(past, settings);
     }
@@ -87,16 +85,67 @@ pub(super) fn sample(
         Ok(bundle)
     })
     .context("failed to start the runtime")??;
-    kernel_log(&mut bundle, settings);
-    note_elsewhere(&mut bundle, settings);
-    adapters::record(&mut bundle, &settings.adapter_dirs, settings.timeout);
-    given::add(&mut bundle, settings)?;
-    bundle.redact(Redact { addresses: settings.redact_addresses });
+    add_the_rest(&mut bundle, settings)?;
     if cut_short.get().is_some() {
         let scrapes = bundle.scrapes.len();
         write::note(&format!("interrupted: what follows rests on {scrapes} scrapes only"));
     }
     Ok(Gathered { bundle, cut_short: cut_short.get() })
+}
+
+/// Watches the server at `url` beside a load test: every `interval` until `done`, and the machine
+/// every sixth time. Tells by `begun` when it was looked at once.
+pub(super) fn watch(
+    settings: &LiveSettings,
+    url: &str,
+    interval: Duration,
+    begun: impl FnOnce(),
+    done: impl Future<Output = ()>,
+) -> anyhow::Result<Bundle> {
+    let live = Live { interval: Some(interval), ..live(settings, url.to_owned(), interval) };
+    let gpus = gpus(settings, url).map(nvml::Sampler::start);
+    let before = look(settings, url);
+    let (mut begun, mut rounds, mut between) = (Some(begun), 0, Vec::new());
+    let mut progress = |_| {
+        if let Some(begun) = begun.take() {
+            begun();
+        }
+        rounds += 1;
+        if rounds % LOOKS_APART == 0 {
+            between.extend(look(settings, url).flatten());
+        }
+    };
+    let watched = http::block_on(vllm::watch(&live, done, &mut progress));
+    let mut bundle = watched.context("failed to start the runtime")?;
+    match gpus {
+        Some(gpus) => gpus.finish(&mut bundle),
+        None => bundle.meta.sources.push(nvml::elsewhere()),
+    }
+    if let Some(before) = before {
+        host::record(&mut bundle, [before, look(settings, url).flatten()]);
+        host::record_between(&mut bundle, between);
+    }
+    add_the_rest(&mut bundle, settings)?;
+    Ok(bundle)
+}
+
+pub(super) fn warn_of_insecure(settings: &LiveSettings) {
+    if settings.insecure {
+        write::note(
+            "WARNING: certificates are NOT verified (--insecure): whoever sits on the way can \
+             read the API key and forge every answer.",
+        );
+    }
+}
+
+/// What is read once the server was sampled, with secrets taken out of all.
+fn add_the_rest(bundle: &mut Bundle, settings: &LiveSettings) -> anyhow::Result<()> {
+    kernel_log(bundle, settings);
+    note_elsewhere(bundle, settings);
+    adapters::record(bundle, &settings.adapter_dirs, settings.timeout);
+    given::add(bundle, settings)?;
+    bundle.redact(Redact { addresses: settings.redact_addresses });
+    Ok(())
 }
 
 /// A look at the machine, where the server runs on it: none where it does not, and an empty one
@@ -134,7 +183,7 @@ fn kernel_log(bundle: &mut Bundle, settings: &LiveSettings) {
 }
 
 /// The given server, or the one on this host.
-async fn find(settings: &LiveSettings) -> Result<String, Failure> {
+pub(super) async fn find(settings: &LiveSettings) -> Result<String, Failure> {
     if let Some(url) = &settings.url {
         return Ok(url.clone());
     }
@@ -178,7 +227,7 @@ fn no_server(tried: &[Tried]) -> Failure {
 }
 
 /// A target or a key that no request can be made with is a mistake of the command line.
-fn unusable(why: String) -> Failure {
+pub(super) fn unusable(why: String) -> Failure {
     Failure {
         tried: "reach the server as asked".into(),
         happened: why,
@@ -197,7 +246,7 @@ fn stopped(exit: Option<Exit>) -> Failure {
 }
 
 /// A bar on stderr where a person looks at it, else nothing.
-fn progress_bar(quiet: bool) -> ProgressBar {
+pub(super) fn progress_bar(quiet: bool) -> ProgressBar {
     let bar = ProgressBar::new(0);
     if quiet || !std::io::stderr().is_terminal() {
         bar.set_draw_target(ProgressDrawTarget::hidden());

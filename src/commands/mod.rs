@@ -6,8 +6,10 @@ pub mod apply;
 #[cfg(not(feature = "aws"))]
 #[path = "apply_without.rs"]
 pub mod apply;
+pub mod baseline;
 pub mod collect;
 pub mod collector;
+pub mod compare;
 pub mod coverage;
 pub mod dashboard;
 pub mod eval;
@@ -17,6 +19,7 @@ mod given;
 pub mod handle;
 mod history;
 mod live;
+pub mod load;
 pub mod monitor;
 mod page;
 pub mod prefix_diff;
@@ -25,7 +28,9 @@ pub mod run;
 pub mod runbook;
 mod seal;
 pub mod settings;
+pub mod suggest;
 mod target;
+pub mod verify;
 mod wait;
 mod waive;
 mod watch;
@@ -37,7 +42,8 @@ use clap::error::ErrorKind;
 
 use crate::{
     cli::{
-        self, AlertsCommand, CollectorCommand, Command, ConfigCommand, DashboardCommand, Invocation,
+        self, AlertsCommand, CollectorCommand, Command, ConfigCommand, DashboardCommand,
+        Invocation, SloCommand,
     },
     config::{self, Environment},
     exit::Exit,
@@ -86,7 +92,13 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
         Invocation::Command(command) => match command {
             Command::Sweep(args) => run::run(&run::Scope::Sweep, &args, &env),
             Command::Collect(args) => collect::run(&args, &env),
-            Command::Slo(args) => monitor::slo(&args, &env),
+            Command::Verify(args) => verify::run(&args, &env),
+            Command::Baseline(command) => baseline::run(command, &env),
+            Command::Compare(args) => compare::run(&args, &env),
+            Command::Slo(args) => match &args.command {
+                Some(SloCommand::Suggest(args)) => suggest::run(args, &env),
+                None => monitor::slo(&args.watch, &env),
+            },
             Command::Alerts(AlertsCommand::Check(args)) => monitor::check(&args, &env),
             Command::Alerts(AlertsCommand::Backtest(args)) => monitor::backtest(&args, &env),
             Command::Alerts(AlertsCommand::Handle(args)) => handle::run(&args, &env),
@@ -98,6 +110,7 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Alerts(AlertsCommand::Apply(args)) => apply::alarms(&args, &env),
             Command::Dashboard(DashboardCommand::Apply(args)) => apply::dashboard(&args, &env),
             Command::Alerts(AlertsCommand::Lint(args)) => alerts::lint(&args, &env),
+            Command::Load(args) => load::run(&args, &env),
             Command::Eval(args) => eval::run(&args, &env),
             Command::Explain(args) => explain::run(&args, &env),
             Command::Runbook(command) => runbook::run(command, &env),

@@ -1,14 +1,14 @@
 //! `diagnose <runbook>` and `diagnose sweep`: evidence in, verdict out.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use super::{
-    Failure, given,
+    Failure, baseline, given,
     live::{self, Gathered},
     seal, wait, waive, watch, write,
 };
 use crate::{
-    cli::{At, Format, RunArgs, Source},
+    cli::{At, BaselineOf, Format, RunArgs, Source},
     config::{self, Environment, Settings},
     evidence::{
         Evidence, SourceState, SourceStatus, Span,
@@ -17,12 +17,12 @@ use crate::{
     exit::{self, Exit},
     report::{
         Report,
-        build::{Case, build},
+        build::{self, Case, build},
         json, markdown,
         terminal::{self, Style},
     },
     runbook::{Library, Problem, Runbook, Severity, lint, problem::did_you_mean},
-    signals::{self, Ask},
+    signals::{self, Ask, Baseline},
     sources::{
         self,
         aws::{self, Service},
@@ -75,6 +75,9 @@ pub(super) fn run_with(scope: &Scope, settings: &Settings) -> anyhow::Result<Exi
     let judged = judged(scope, settings)?;
     deliver(&judged.report, settings)?;
     seal::keep(&judged, settings)?;
+    if let Some((name, force)) = &settings.save_baseline {
+        baseline::keep(settings, name, *force, &judged.bundle, &judged.report)?;
+    }
     Ok(judged.exit)
 }
 
@@ -104,6 +107,7 @@ pub(super) fn judged(scope: &Scope, settings: &Settings) -> anyhow::Result<Judge
     if let Some(library) = early.as_ref().filter(|_| live) {
         find_runbook(scope, library)?;
     }
+    let wanted = baseline::wanted(settings)?;
     let mut gathered = match (settings.wait, &early) {
         (Some(time), Some(library)) => wait::gather(settings, library, time)?,
         _ => gather(settings)?,
@@ -113,12 +117,20 @@ pub(super) fn judged(scope: &Scope, settings: &Settings) -> anyhow::Result<Judge
     let library = own.or(early).map_or_else(installed, Ok)?;
     let runbook = find_runbook(scope, &library)?;
     let evidence = sources::read(&gathered.bundle);
-    let sealed_ask = sealed.as_ref().map(|seal| &seal.asked).filter(|it| it.command == scope.id());
-    let asked = ask(settings, &evidence)?;
-    let ask = sealed_ask.filter(|_| asked == Ask::default()).map_or(asked, seal::ask);
-    let min_coverage = settings.min_coverage.or_else(|| sealed_ask?.min_coverage);
+    let before = sealed.as_ref().map(|seal| &seal.asked).filter(|it| it.command == scope.id());
+    let ask = match ask(settings, &evidence)? {
+        nothing if nothing == Ask::default() => before.map_or(nothing, seal::ask),
+        asked => asked,
+    };
+    let min_coverage = settings.min_coverage.or_else(|| before?.min_coverage);
     let min_coverage = min_coverage.unwrap_or(config::MIN_COVERAGE);
-    let mut report = judge(&Asked { runbook, ask, min_coverage }, &library, &evidence);
+    let about = wanted.as_ref().map(|it| it.about(&evidence));
+    let kept = wanted.as_ref().zip(about.as_ref()).map(|(wanted, about)| Kept {
+        baseline: build::Kept { evidence: &wanted.evidence, about },
+        always: wanted.always,
+    });
+    let asked = Asked { runbook, ask, min_coverage, kept };
+    let mut report = judge(&asked, &library, &evidence);
     report.waivers = waive::applied(&report, &settings.waivers, &library, &evidence)?;
     if let Some(seal) = &sealed {
         seal::tell(seal, &report, settings);
@@ -151,19 +163,35 @@ pub struct Asked<'a> {
     pub ask: Ask,
     /// Share of the checks that must be answered.
     pub min_coverage: f64,
+    /// A baseline of another time.
+    pub kept: Option<Kept<'a>>,
+}
+
+/// A baseline of another time.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept<'a> {
+    /// What was seen then.
+    pub baseline: build::Kept<'a>,
+    /// Whether it is compared with even where a healthy time before was recorded.
+    pub always: bool,
 }
 
 impl Asked<'_> {
     /// A sweep over all of a recording, as without any flag.
     pub fn sweep() -> Self {
-        Self { runbook: None, ask: Ask::default(), min_coverage: config::MIN_COVERAGE }
+        Self { runbook: None, ask: Ask::default(), min_coverage: config::MIN_COVERAGE, kept: None }
     }
 }
 
 /// From evidence to report: the same for every command that judges.
 pub fn judge(asked: &Asked<'_>, library: &Library, evidence: &Evidence) -> Report {
-    let windows = signals::onset::windows(evidence, &asked.ask);
-    let readings = signals::read_all(evidence, &windows);
+    let mut windows = signals::onset::windows(evidence, &asked.ask);
+    let recorded = matches!(windows.baseline, Baseline::Recorded(_));
+    let kept = asked.kept.filter(|kept| kept.always || !recorded).map(|kept| kept.baseline);
+    if let Some(kept) = kept {
+        windows.baseline = Baseline::Kept(kept.evidence.span);
+    }
+    let readings = signals::read_against(evidence, &windows, kept.map(|kept| kept.evidence));
     build(&Case {
         command: asked.runbook.map_or("sweep", |runbook| &runbook.id.value),
         runbook: asked.runbook,
@@ -172,6 +200,7 @@ pub fn judge(asked: &Asked<'_>, library: &Library, evidence: &Evidence) -> Repor
         windows: &windows,
         readings: &readings,
         min_coverage: asked.min_coverage,
+        kept,
     })
 }
 
@@ -227,8 +256,12 @@ pub(super) fn ask(settings: &Settings, evidence: &Evidence) -> Result<Ask, Failu
     if at.is_some_and(|at| !evidence.span.contains(at)) {
         return Err(outside(evidence.span));
     }
-    let seconds = |duration: Duration| duration.as_secs_f64();
-    Ok(Ask { at, window: settings.window.map(seconds), baseline: settings.baseline.map(seconds) })
+    let before = match &settings.baseline {
+        Some(BaselineOf::Before(duration)) => Some(duration.as_secs_f64()),
+        _ => None,
+    };
+    let window = settings.window.map(|window| window.as_secs_f64());
+    Ok(Ask { at, window, baseline: before })
 }
 
 /// A moment that nothing was recorded at cannot be judged.

@@ -107,6 +107,7 @@ fn general(settings: &Settings) -> Vec<Row> {
         ("waive", waived.collect::<Vec<_>>().join(", ")),
         ("format", format!("{:?}", settings.format).to_lowercase()),
         ("runbooks", paths(&settings.runbook_dirs)),
+        ("baseline", settings.fallback_baseline.clone().unwrap_or_default()),
         ("history", span(settings.history.back)),
     ]
     .map(|(key, value)| (key.to_owned(), value))

@@ -6,6 +6,7 @@ pub mod adapter;
 #[expect(clippy::disallowed_methods, reason = "the bundle is files on disk")]
 pub mod bundle;
 pub mod cloud;
+pub mod exchange;
 pub mod gateway;
 pub mod gpu;
 pub mod histogram;

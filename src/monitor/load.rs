@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::{Alert, Measure, Slo, Threshold, TierRule, dashboard::Row, sound};
 use crate::runbook::{
     PolicyEntry,
-    load::{Embedded, LoadError, monitoring_files, parse},
+    load::{Embedded, LoadError, files_of, parse},
     problem::{Problem, SourceFile},
 };
 
@@ -40,7 +40,7 @@ impl Rules {
         let mut files: Vec<SourceFile> = EMBEDDED.iter().map(Embedded::compiled).collect();
         let mut unreadable = Vec::new();
         for (index, dir) in dirs.iter().enumerate() {
-            match monitoring_files(dir, index + 1) {
+            match files_of(dir, "monitoring", index + 1) {
                 Ok(found) => files.extend(found),
                 Err(failure) => unreadable.push(failure),
             }

@@ -27,6 +27,7 @@ pub mod shown;
 pub mod shown_slo;
 mod sound;
 pub mod state;
+pub mod suggest;
 pub mod tables;
 pub mod target;
 

@@ -19,7 +19,7 @@ use crate::{
     signals::{Baseline, Readings, Windows, families, kernel, release},
 };
 
-use super::{Report, Status, Tool, Verdict};
+use super::{KeptBaseline, Report, Status, Tool, Verdict};
 
 /// All that a report is made of.
 #[derive(Debug, Clone, Copy)]
@@ -36,14 +36,25 @@ pub struct Case<'a> {
     pub windows: &'a Windows,
     /// What it reads.
     pub readings: &'a Readings,
+    /// The baseline that was kept, where it is the one compared with.
+    pub kept: Option<Kept<'a>>,
     /// Share of the checks asked that must be answered for a system to be called healthy.
     pub min_coverage: f64,
+}
+
+/// A baseline that was kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept<'a> {
+    /// What was seen then.
+    pub evidence: &'a Evidence,
+    /// Where it comes from.
+    pub about: &'a KeptBaseline,
 }
 
 /// What the ranking starts from: the answer of every check, and whether a symptom holds.
 pub fn answers(case: &Case<'_>) -> (Answers, Gate) {
     let names = Facts { readings: case.readings, policy: &case.library.policy };
-    let releases = release::releases(case.evidence, case.windows);
+    let releases = release::releases(case.evidence, case.windows, case.kept.map(|it| it.evidence));
     let seen = Seen { releases, xids: kernel::xids(case.evidence, case.windows.now) };
     let answers = walk::answer_all(case.library, &names, &seen);
     let gate = symptoms::gate(case, &answers, &symptoms::found(case, &answers));
@@ -68,7 +79,7 @@ pub fn build(case: &Case<'_>) -> Report {
         target: target(case.evidence),
         verdict: verdict(worst, enough),
         coverage,
-        window: facts::window(case.windows),
+        window: facts::window(case),
         onset: facts::onset(case.windows),
         impact: if gate == Gate::Open { facts::impact(case) } else { None },
         path: path(case, &answers),

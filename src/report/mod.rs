@@ -137,6 +137,22 @@ pub struct WindowTimes {
     pub baseline_to: Option<String>,
     /// What the baseline is.
     pub baseline_kind: BaselineKind,
+    /// Where a baseline comes from that was kept from another time.
+    #[serde(default)]
+    pub kept_baseline: Option<KeptBaseline>,
+}
+
+/// A baseline that was kept from another time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct KeptBaseline {
+    /// Its name.
+    pub name: String,
+    /// When it was kept, RFC 3339 UTC.
+    pub saved: String,
+    /// Seconds from the end of what it holds to the end of the time judged.
+    pub age_seconds: f64,
+    /// Release and settings that were others then, in words.
+    pub differs: Vec<String>,
 }
 
 /// What the time judged is compared with.

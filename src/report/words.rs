@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::{
-    AnswerWord, CauseFound, ClockSkew, Fix, Impact, Number, ReplicaCount, Replicas, Report, Status,
-    SymptomFound, SymptomReading, TimelineEntry, Verdict, Waiver, WaiverState,
+    AnswerWord, CauseFound, ClockSkew, Fix, Impact, KeptBaseline, Number, ReplicaCount, Replicas,
+    Report, Status, SymptomFound, SymptomReading, TimelineEntry, Verdict, Waiver, WaiverState,
     text::{clean, sentence, shorten_end, shorten_middle, width},
 };
 use crate::{
@@ -435,6 +435,21 @@ pub fn gaps(report: &Report) -> Vec<&super::Gap> {
         }
     }
     gaps
+}
+
+/// Where a kept baseline comes from, and what was different then.
+pub fn kept(baseline: &KeptBaseline) -> String {
+    let age = Unit::Seconds.show(baseline.age_seconds.abs());
+    let when = if baseline.age_seconds < 0.0 { "after" } else { "before" };
+    let mut text = format!(
+        "`{}`, kept {}, {age} {when} the time judged.",
+        clean(&baseline.name),
+        clean(&baseline.saved)
+    );
+    if !baseline.differs.is_empty() {
+        text += &format!(" Other then: {}.", clean(&baseline.differs.join("; ")));
+    }
+    text
 }
 
 #[cfg(test)]

@@ -16,7 +16,11 @@ use super::{
 use crate::signals::{self, families::Version};
 
 /// Commands of the tool: a runbook of such a name could never be run.
-pub const RESERVED: [&str; 18] = [
+pub const RESERVED: [&str; 22] = [
+    "verify",
+    "baseline",
+    "compare",
+    "load",
     "slo",
     "alerts",
     "dashboard",

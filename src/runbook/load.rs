@@ -307,9 +307,10 @@ fn read_dir(dir: &Path, layer: usize) -> Result<Vec<SourceFile>, Unreadable> {
     paths.into_iter().map(|path| read_file(path, layer)).collect()
 }
 
-/// The files of a user's `monitoring/`, in the order of names; none where there is no such folder.
-pub fn monitoring_files(dir: &Path, layer: usize) -> Result<Vec<SourceFile>, Unreadable> {
-    let folder = dir.join("monitoring");
+/// The files of a user's `monitoring/` or `load/`, in the order of names; none where there is no
+/// such folder.
+pub fn files_of(dir: &Path, folder: &str, layer: usize) -> Result<Vec<SourceFile>, Unreadable> {
+    let folder = dir.join(folder);
     if !folder.is_dir() {
         return Ok(Vec::new());
     }

@@ -72,7 +72,7 @@ pub(super) static SIGNALS: &[Signal] = &[
     },
 ];
 
-const HITS: Amount = |frame| lookups(frame, "prefix_cache_hits");
+pub(super) const HITS: Amount = |frame| lookups(frame, "prefix_cache_hits");
 pub(super) const QUERIES: Amount = |frame| lookups(frame, "prefix_cache_queries");
 pub(super) const PROMPT: Amount = |frame| frame.increase("prompt_tokens");
 pub(super) const CACHED: Amount = |frame| {

@@ -42,7 +42,7 @@ pub(super) fn clock_of(source: &str) -> Option<&'static str> {
 }
 
 /// Every clock of which something is known.
-pub(super) fn skews(evidence: &Evidence) -> Vec<Skew> {
+pub fn skews(evidence: &Evidence) -> Vec<Skew> {
     let server = by_date(evidence).or_else(|| by_restart(evidence));
     server.into_iter().chain(by_arrivals(evidence)).collect()
 }

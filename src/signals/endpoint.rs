@@ -239,6 +239,11 @@ fn status_share(frame: &Frame<'_>, class: &str) -> Value {
     Estimate::share(hits, total).ok_or_else(|| Missing::no_samples("finished HTTP request"))
 }
 
+/// Responses of class 5xx, and all.
+pub(super) fn server_errors(frame: &Frame<'_>) -> Result<(f64, f64), Missing> {
+    of_class(frame, "5xx")
+}
+
 /// Responses of class 4xx, and all.
 pub(super) fn refusals(frame: &Frame<'_>) -> Result<(f64, f64), Missing> {
     of_class(frame, "4xx")

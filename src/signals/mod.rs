@@ -20,6 +20,7 @@ mod kube;
 mod latency;
 mod logs;
 pub mod onset;
+pub mod pieces;
 mod queue;
 pub mod release;
 mod standstill;
@@ -174,6 +175,8 @@ impl Windows {
 pub enum Baseline {
     /// A recorded span before the onset.
     Recorded(Span),
+    /// A span of other evidence, which was kept for this.
+    Kept(Span),
     /// Counters from process start to this moment.
     Lifetime(f64),
     /// History was recorded, and nothing changed in it.
@@ -239,8 +242,13 @@ pub use queue::fullest;
 
 /// Reads every signal of the registry.
 pub fn read_all(evidence: &Evidence, windows: &Windows) -> Readings {
+    read_against(evidence, windows, None)
+}
+
+/// The same, where a kept baseline lies in evidence of its own.
+pub fn read_against(evidence: &Evidence, windows: &Windows, kept: Option<&Evidence>) -> Readings {
     let now = Frame { windows: Some(windows), ..Frame::new(evidence, windows.now) };
-    let baseline = baseline_frame(evidence, windows);
+    let baseline = baseline_frame(evidence, windows, kept);
     registry().map(|signal| (signal.name, read(signal, &now, &baseline))).collect()
 }
 
@@ -253,9 +261,16 @@ pub fn over_time(evidence: &Evidence, signal: &Signal, span: Span) -> Vec<(f64, 
     parts.iter().filter_map(value).filter(|(_, value)| value.is_finite()).collect()
 }
 
-fn baseline_frame<'a>(evidence: &'a Evidence, windows: &Windows) -> Result<Frame<'a>, Missing> {
+fn baseline_frame<'a>(
+    evidence: &'a Evidence,
+    windows: &Windows,
+    kept: Option<&'a Evidence>,
+) -> Result<Frame<'a>, Missing> {
     match windows.baseline {
         Baseline::Recorded(span) => Ok(Frame::new(evidence, span)),
+        Baseline::Kept(span) => kept
+            .map(|evidence| Frame::new(evidence, span))
+            .ok_or_else(|| Missing::new(MissingKind::NoBaseline, "the kept baseline was not read")),
         Baseline::Lifetime(until) => Ok(Frame::lifetime(evidence, until)),
         Baseline::Unchanged => Err(Missing::new(
             MissingKind::NoOnset,

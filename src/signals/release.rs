@@ -29,13 +29,14 @@ pub struct Releases {
 }
 
 /// The releases of the time judged and of the baseline, by /version. A process has one release for
-/// life, so without a restart both are the same.
-pub fn releases(evidence: &Evidence, windows: &Windows) -> Releases {
+/// life, so without a restart both are the same. A kept baseline lies in evidence of its own.
+pub fn releases(evidence: &Evidence, windows: &Windows, kept: Option<&Evidence>) -> Releases {
     let recorded = || Version::parse(evidence.target.version.as_deref()?);
     let now = last_told(evidence, windows.now.to).or_else(recorded);
     let before = match windows.baseline {
         Baseline::Recorded(span) => last_told(evidence, span.to)
             .or(now.filter(|_| !restarted(evidence, Span { from: span.from, ..windows.now }))),
+        Baseline::Kept(_) => kept.and_then(|it| Version::parse(it.target.version.as_deref()?)),
         Baseline::Lifetime(_) | Baseline::Unchanged => now,
         Baseline::None => None,
     };

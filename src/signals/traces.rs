@@ -84,21 +84,21 @@ pub(super) static SIGNALS: &[Signal] = &[
         name: "same_traffic_slowdown_factor",
         unit: Unit::Factor,
         about: "Latency of the new release over the old one on identical traffic.",
-        doc: "From a shadow comparison: the same requests sent to both releases. No source of this \
-              version gives it; traces of two releases had different requests, see \
-              backend_version_ttft_factor.",
+        doc: "From `diagnose compare A B`, which asks this runbook itself: the time to first token \
+              or between tokens, whichever lost more. Traces of two releases had different \
+              requests, see backend_version_ttft_factor.",
         source: "mlflow",
         families: &[],
-        derive: Derive::Span(|_| not_read("a comparison of both releases on the same requests")),
+        derive: Derive::Span(|_| not_read("a comparison of both releases (diagnose compare A B)")),
     },
     Signal {
         name: "eager_slowdown_factor",
         unit: Unit::Factor,
         about: "Latency of the new release without CUDA graphs over the old one.",
-        doc: "From a shadow comparison with --enforce-eager. Near 1 while the release with \
-              graphs is slow speaks for the graphs. No source of this version gives it.",
+        doc: "From `diagnose compare A B --eager C`, where C ran with --enforce-eager. Near 1 while \
+              the release with graphs is slow speaks for the graphs.",
         source: "mlflow",
         families: &[],
-        derive: Derive::Span(|_| not_read("a comparison of both releases on the same requests")),
+        derive: Derive::Span(|_| not_read("a comparison of both releases (diagnose compare A B)")),
     },
 ];

@@ -55,6 +55,15 @@ pub fn record(bundle: &mut Bundle, looks: [Option<HostRound>; 2]) {
     }
 }
 
+/// Keeps looks from between those.
+pub fn record_between(bundle: &mut Bundle, looks: Vec<HostRound>) {
+    for round in looks {
+        if let Ok(body) = serde_json::to_vec(&round) {
+            bundle.record("host", (round.at * 1e3) as u64, body);
+        }
+    }
+}
+
 /// What a bundle recorded of the machine, in time order, with its status.
 pub(super) fn of_bundle(bundle: &Bundle) -> (Vec<HostRound>, Option<SourceStatus>) {
     let mut rounds: Vec<HostRound> = Vec::new();

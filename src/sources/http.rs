@@ -14,13 +14,17 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Identity, Method, RequestBuilder, Response, Url};
 
-use failure::{Astray, failure, root};
+use failure::{Astray, root};
 pub use failure::{Failure, FailureKind};
+pub(super) use failure::{failure, os_error};
 
 use crate::evidence::bundle;
 
 /// Redirects followed on one request.
 const MAX_REDIRECTS: usize = 3;
+
+/// Time after which an idle connection is not used again: under the 5 s that vLLM's server keeps it.
+const IDLE: Duration = Duration::from_secs(4);
 
 /// Port of a target that names neither scheme nor port: vLLM's own default.
 const DEFAULT_PORT: u16 = 8000;
@@ -44,6 +48,8 @@ pub struct Options {
     pub client_cert: Option<PathBuf>,
     /// Region of AWS that requests to Amazon Managed Prometheus are signed for.
     pub sigv4_region: Option<String>,
+    /// Idle connections that are kept for the next request, and answers as they come, uncompressed.
+    pub kept_alive: usize,
 }
 
 impl Default for Options {
@@ -57,6 +63,7 @@ impl Default for Options {
             headers: Vec::new(),
             client_cert: None,
             sigv4_region: None,
+            kept_alive: 0,
         }
     }
 }
@@ -146,10 +153,13 @@ impl Client {
         }
         let secrets = secrets(&base, &options);
         // A connection kept alive may be closed by the server just as it is used again, which
-        // would read as a failure of the server.
+        // would read as a failure of the server: where any are kept, then no longer than servers do.
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("diagnose/", env!("CARGO_PKG_VERSION")))
-            .pool_max_idle_per_host(0)
+            .pool_max_idle_per_host(options.kept_alive)
+            .pool_idle_timeout(IDLE)
+            .gzip(options.kept_alive == 0)
+            .tcp_nodelay(true)
             .redirect(Policy::custom(redirect))
             .referer(false)
             .http1_only()
@@ -227,6 +237,11 @@ impl Client {
         let mut url = self.url(path);
         url.query_pairs_mut().extend_pairs(query);
         self.whole(self.request_to(Method::GET, url), self.options.max_body).await
+    }
+
+    /// A request whose answer is read as it comes.
+    pub(super) fn stream(&self, path: &str, json: Vec<u8>) -> RequestBuilder {
+        self.request(Method::POST, path).header("content-type", "application/json").body(json)
     }
 
     /// Posts JSON.

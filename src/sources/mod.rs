@@ -15,6 +15,7 @@ pub mod log_patterns;
 pub mod logs;
 pub mod mlflow;
 pub mod nvml;
+pub mod openai;
 pub mod prometheus;
 mod read;
 pub mod vllm;

@@ -127,6 +127,31 @@ pub async fn sample(
     sampler.finish(stopped)
 }
 
+/// Samples a server at its interval until `done`, and once more then. As with [`sample`], nothing
+/// here fails.
+pub async fn watch(
+    live: &Live,
+    done: impl Future<Output = ()>,
+    progress: &mut dyn FnMut(Progress),
+) -> Bundle {
+    let mut sampler = match Client::new(&live.url, &live.http) {
+        Ok(client) => Sampler::new(client),
+        Err(why) => return unusable(live, why),
+    };
+    let mut done = pin!(done);
+    loop {
+        sampler.round().await;
+        progress(Progress::Waiting { time: live.interval() });
+        tokio::select! {
+            biased;
+            () = &mut done => break,
+            () = tokio::time::sleep(live.interval()) => {}
+        }
+    }
+    sampler.round().await;
+    sampler.finish(false)
+}
+
 /// The bundle of a target that cannot be asked at all.
 fn unusable(live: &Live, why: String) -> Bundle {
     let mut bundle = Bundle::default();

@@ -113,6 +113,7 @@ pub fn healthy() -> Report {
             baseline_from: Some("2026-11-21T01:40:00Z".into()),
             baseline_to: Some("2026-11-21T02:40:00Z".into()),
             baseline_kind: BaselineKind::Recorded,
+            kept_baseline: None,
         },
         onset: None,
         impact: Some(Impact {

@@ -57,6 +57,7 @@ pub fn answers(bundle: &Bundle, library: &Library) -> (Answers, Gate) {
         windows: &windows,
         readings: &readings,
         min_coverage: asked.min_coverage,
+        kept: None,
     })
 }
 

@@ -43,9 +43,10 @@ fn stamp(at: Time) -> String {
     format!("{time:.3}")
 }
 
-pub(super) fn window(windows: &Windows) -> WindowTimes {
+pub(super) fn window(case: &Case<'_>) -> WindowTimes {
+    let windows = case.windows;
     let baseline = match windows.baseline {
-        Baseline::Recorded(span) => Some(span),
+        Baseline::Recorded(span) | Baseline::Kept(span) => Some(span),
         Baseline::Lifetime(_) | Baseline::Unchanged | Baseline::None => None,
     };
     let until = match windows.baseline {
@@ -59,11 +60,12 @@ pub(super) fn window(windows: &Windows) -> WindowTimes {
         baseline_from: baseline.and_then(|span| known(span.from)),
         baseline_to: until.and_then(known),
         baseline_kind: match windows.baseline {
-            Baseline::Recorded(_) => BaselineKind::Recorded,
+            Baseline::Recorded(_) | Baseline::Kept(_) => BaselineKind::Recorded,
             Baseline::Lifetime(_) => BaselineKind::Lifetime,
             Baseline::Unchanged => BaselineKind::Unchanged,
             Baseline::None => BaselineKind::None,
         },
+        kept_baseline: case.kept.map(|kept| kept.about.clone()),
     }
 }
 

@@ -71,6 +71,8 @@ impl Page<'_> {
         }
         blocks.push(self.verdict());
         blocks.push(self.coverage());
+        let kept = self.report.window.kept_baseline.as_ref();
+        blocks.extend(kept.map(|it| self.cuttable(3, 1, "Baseline", &words::kept(it))));
         blocks
     }
 

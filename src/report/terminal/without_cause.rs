@@ -87,6 +87,9 @@ impl Page<'_> {
             text += &format!(" from {} to {}", self.time(from), self.time(to));
         }
         text += match window.baseline_kind {
+            _ if window.kept_baseline.is_some() => {
+                ", judged by policy and against a kept baseline."
+            }
             BaselineKind::Recorded => ", judged by policy and against the time before.",
             BaselineKind::Lifetime => ", judged by policy and against the process's life so far.",
             BaselineKind::Unchanged => ", judged by policy; nothing changed inside this time.",

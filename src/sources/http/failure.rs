@@ -97,7 +97,7 @@ impl fmt::Display for Astray {
 impl StdError for Astray {}
 
 /// Sorts an error by what lies at its root. The client's own text is not used, as it has the URL.
-pub(super) fn failure(error: &reqwest::Error) -> (FailureKind, String) {
+pub(in crate::sources) fn failure(error: &reqwest::Error) -> (FailureKind, String) {
     if let Some(Astray(why)) = chain(error).find_map(|it| it.downcast_ref()) {
         return (FailureKind::Redirect, why.clone());
     }
@@ -118,6 +118,11 @@ pub(super) fn failure(error: &reqwest::Error) -> (FailureKind, String) {
     };
     let kind = kind.unwrap_or_else(|| kind_by_text(error));
     (kind, root(error))
+}
+
+/// The number of the operating system's error at the root, where there is one.
+pub(in crate::sources) fn os_error(error: &reqwest::Error) -> Option<i32> {
+    chain(error).filter_map(|it| it.downcast_ref::<io::Error>()?.raw_os_error()).last()
 }
 
 fn kind_by_text(error: &reqwest::Error) -> FailureKind {
