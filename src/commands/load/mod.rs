@@ -19,11 +19,12 @@ use crate::{
     exit::Exit,
     load::{
         build::{self, About, Raw},
+        limits::{Limits, SaturationLimits},
         markdown,
         prompts::Planner,
         result::{CutBy, CutShort, LoadResult, Verdict},
         saturation::{self, Course},
-        scenario::{Limits, Loads, SaturationLimits},
+        scenario::Loads,
         terminal,
     },
     report::{json::escape_hazards, terminal::Style},
