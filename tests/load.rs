@@ -219,6 +219,24 @@ fn a_client_that_stood_still_makes_the_result_invalid() {
     assert!(result.client.rows.iter().any(|it| it.id == "loop_lag_p99" && !it.ok));
 }
 
+#[test]
+fn a_client_without_file_descriptors_makes_the_result_invalid() {
+    let how = Behaviour { ttft: Duration::from_secs(2), ..Behaviour::default() };
+    let server = Server::start(how);
+    let own = limits();
+    let flags = "--rate 100 --duration 3s --warmup 0s --concurrency 250 --model m";
+    let inner = command(&server, "baseline", flags, own.path());
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 60; exec \"$@\"", "sh"]).arg(inner.get_program());
+    limited.args(inner.get_args()).env_clear().stdin(Stdio::null());
+    let ran = cli::finish(&mut limited);
+    let result: LoadResult = serde_json::from_value(ran.json()).unwrap();
+    assert_eq!((ran.code, result.verdict), (3, Verdict::Invalid), "{}", result.statement);
+    assert!(result.errors.iter().any(|it| it.outcome == Outcome::Client), "{:?}", result.errors);
+    assert!(result.statement.contains("requests it could not send"), "{}", result.statement);
+    assert_eq!(result.counts.failed, 0, "that is no failure of the server");
+}
+
 /// Waits until the test is well under way.
 fn await_served(server: &Server, requests: usize) {
     while server.served.load(std::sync::atomic::Ordering::Relaxed) < requests {
@@ -323,6 +341,32 @@ fn memory_that_is_not_given_back_fails_the_sustained_scenario() {
     assert!(result.trends.iter().any(|it| it.grew && it.per_hour > 0.0));
     let (_, result) = load(&Server::start(Behaviour::default()), "sustained", flags);
     assert_eq!(row(&result, "growth").answer, GateAnswer::Pass, "{:?}", result.trends);
+}
+
+#[test]
+fn only_a_log_can_tell_that_memory_never_ran_out() {
+    let server = Server::start(Behaviour::default());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("server.log");
+    let flags = format!("--rate 20 --duration 6s --warmup 0s --log {}", file.display());
+    let line = |seconds: i64, text: &str| {
+        let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+        format!("{at:.9} stderr F {text}\n")
+    };
+    let usual = "INFO 11-22 12:00:00 [loggers.py:1] Engine 000: Running: 3 reqs, Waiting: 0 reqs";
+    fs::write(&file, line(0, usual) + &line(3, usual)).unwrap();
+    let (_, result) = load(&server, "baseline", &flags);
+    assert_eq!(row(&result, "oom").answer, GateAnswer::Pass, "{:?}", row(&result, "oom"));
+    let died = "ERROR 11-22 12:00:00 [core.py:1] torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB";
+    fs::write(&file, line(0, usual) + &line(4, died)).unwrap();
+    let (code, result) = load(&server, "baseline", &flags);
+    assert_eq!(
+        (code, row(&result, "oom").answer),
+        (1, GateAnswer::Fail),
+        "{:?}",
+        row(&result, "oom")
+    );
+    assert!(result.statement.contains("Out-of-memory events 1"), "{}", result.statement);
 }
 
 #[test]

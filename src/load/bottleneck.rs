@@ -1,6 +1,6 @@
 //! Limits of the server that were reached over a test: plain readings, which need no baseline.
 
-use super::{result::Bottleneck, scenario::BottleneckRule};
+use super::{limits::BottleneckRule, result::Bottleneck};
 use crate::{
     report::{Number, ReadingRow, Report},
     signals,

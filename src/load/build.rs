@@ -2,16 +2,17 @@
 
 use super::{
     bottleneck, client, gate,
+    limits::Limits,
     measure::{self, Latencies, rounded},
     result::{
         CutShort, FirstToken, GateAnswer, LoadResult, MOST_RECORDS, Trend, Used, Verdict, Why,
     },
-    scenario::{Limits, Rule},
+    scenario::Rule,
     verdict,
 };
 use crate::{
     evidence::exchange::{Exchange, Outcome},
-    report::{CauseFound, Report, Status, Tool},
+    report::{CauseFound, Report, Status, Tool, json},
     stats::spread::Spread,
 };
 
@@ -105,6 +106,8 @@ pub fn result(raw: Raw, about: About, rules: &[Rule], limits: &Limits) -> LoadRe
         counts,
         scenario: about.used,
     };
+    // JSON knows no infinity.
+    result.report = result.report.as_ref().map(json::finite);
     result.records.truncate(MOST_RECORDS);
     result.records.iter_mut().for_each(round);
     result.statement = verdict::statement(&result);

@@ -1,9 +1,9 @@
 //! Whether the client kept up: where it did not, its numbers are its own and not the server's.
 
 use super::{
+    limits::ClientLimits,
     measure::rounded,
     result::{ClientCheck, ClientRow},
-    scenario::ClientLimits,
 };
 use crate::{
     evidence::exchange::{Exchange, Outcome},

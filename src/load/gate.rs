@@ -57,10 +57,10 @@ fn row(rule: &Rule, read: Result<Value, String>) -> GateRow {
         Ok(found) => found,
         Err(why) => return GateRow { why: Some(why), ..blank },
     };
-    let (lo, hi) = found.interval.unwrap_or((found.value, found.value));
+    let (lo, hi) = found.ends();
     let answer = answer(rule, found.value, (lo, hi));
     let undecided = answer == GateAnswer::NotDecidable;
-    let too_few = || format!("{} observations do not tell whether it passes or fails", found.n);
+    let too_few = || format!("{} do not tell whether it passes or fails", found.n);
     GateRow {
         value: Some(found.value),
         interval: found.interval.filter(|_| hi.is_finite()).map(|(lo, hi)| Interval { lo, hi }),
@@ -93,10 +93,14 @@ fn read(rule: &Rule, seen: &Seen<'_>) -> Result<Value, String> {
             let value = spread.quantile(*quantile).ok_or("no request was answered")?;
             let (lo, hi) = spread.quantile_interval(*quantile);
             let interval = (lo.unwrap_or(0.0), hi.unwrap_or(f64::INFINITY));
-            Ok(Value { value, interval: Some(interval), n: spread.count(), why: None })
+            let needed = (SURE * SURE * quantile / (1.0 - quantile)).floor() + 1.0;
+            let n = spread.count();
+            let why =
+                hi.is_none().then(|| format!("{n} do not bound it from above; {needed} would"));
+            Ok(Value { value, interval: Some(interval), n, why })
         }
         Subject::Errors => errors(rule, seen.counts),
-        Subject::Signals { signals } => signal(signals, seen.report),
+        Subject::Signals { signals, also } => signal(rule, (signals, also), seen.report),
         Subject::Trends => {
             let trends = seen.trends.filter(|it| !it.is_empty());
             let trends = trends.ok_or("too few samples of the server's memory to see a trend")?;
@@ -120,23 +124,42 @@ fn errors(rule: &Rule, counts: &Counts) -> Result<Value, String> {
     Ok(Value { value: failed / n, interval: Some((lo, hi)), n: counts.judged, why: Some(why) })
 }
 
-/// The largest of the signals that could be read.
-fn signal(names: &[String], report: Option<&Report>) -> Result<Value, String> {
+/// The largest of the signals that could be read. Those in `also` can only fail the row.
+fn signal(
+    rule: &Rule,
+    (names, also): (&[String], &[String]),
+    report: Option<&Report>,
+) -> Result<Value, String> {
     let report = report.ok_or("there is no evidence of the server")?;
-    let rows = || report.readings.iter().filter(|row| names.contains(&row.signal));
+    let told = largest(report, names);
+    let worse =
+        largest(report, also).filter(|it| answer(rule, it.value, it.ends()) == GateAnswer::Fail);
+    let missing = || {
+        let rows = report.readings.iter().filter(|row| names.contains(&row.signal));
+        rows.filter_map(|row| row.missing.clone())
+            .next()
+            .unwrap_or_else(|| "it was not read".into())
+    };
+    worse.or(told).ok_or_else(missing)
+}
+
+fn largest(report: &Report, names: &[String]) -> Option<Value> {
     let ends = |number: Number| match number {
         Number::Point(value) => (value, value),
         Number::Interval { lo, hi } => (lo, hi.unwrap_or(f64::INFINITY)),
     };
-    let read = rows().filter_map(|row| Some((ends(row.now?), row.n)));
-    let largest = read.max_by(|(a, _), (b, _)| a.1.total_cmp(&b.1));
-    let Some(((lo, hi), n)) = largest else {
-        let why = rows().find_map(|row| row.missing.clone());
-        return Err(why.unwrap_or_else(|| "it was not read".into()));
-    };
+    let rows = report.readings.iter().filter(|row| names.contains(&row.signal));
+    let read = rows.filter_map(|row| Some((ends(row.now?), row.n)));
+    let ((lo, hi), n) = read.max_by(|(a, _), (b, _)| a.1.total_cmp(&b.1))?;
     let value = if hi.is_finite() { f64::midpoint(lo, hi) } else { lo };
     let interval = (lo < hi).then_some((lo, hi));
-    Ok(Value { value, interval, n: n.unwrap_or(0.0) as u64, why: None })
+    Some(Value { value, interval, n: n.unwrap_or(0.0) as u64, why: None })
+}
+
+impl Value {
+    fn ends(&self) -> (f64, f64) {
+        self.interval.unwrap_or((self.value, self.value))
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod bottleneck;
 pub mod build;
 pub mod client;
 pub mod gate;
+pub mod limits;
 pub mod markdown;
 pub mod measure;
 pub mod prompts;

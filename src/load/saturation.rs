@@ -1,6 +1,6 @@
 //! Whether a server is plainly over-saturated, so that more of the test would tell nothing new.
 
-use super::scenario::SaturationLimits;
+use super::limits::SaturationLimits;
 use crate::{
     evidence::exchange::Exchange,
     stats::{mann_kendall, theil_sen},

@@ -132,7 +132,7 @@ fn client(result: &LoadResult) -> String {
     };
     let shown = |id| row(id).unwrap_or_else(|| "unknown".into());
     format!(
-        "{}: P99 timer lag {}, P99 late {}, {} of a core",
+        "{}: timer lag P99 {}, late P99 {}, {} CPU",
         if result.client.valid { "kept up" } else { "did NOT keep up" },
         shown("loop_lag_p99"),
         shown("send_late_p99"),

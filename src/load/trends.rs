@@ -1,8 +1,8 @@
 //! What grows over a test: the sign of a leak.
 
 use super::{
+    limits::{TrendLimits, TrendRule},
     result::{Interval, Trend},
-    scenario::{TrendLimits, TrendRule},
 };
 use crate::{
     evidence::{Evidence, Span},

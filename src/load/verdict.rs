@@ -126,3 +126,43 @@ fn lower(title: &str) -> String {
         _ => title.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(answer: GateAnswer, needed: bool) -> GateRow {
+        GateRow {
+            id: "x".into(),
+            title: "X".into(),
+            unit: Unit::Seconds,
+            value: None,
+            interval: None,
+            n: 0,
+            pass: 1.0,
+            fail: 2.0,
+            more_is_better: false,
+            needed,
+            answer,
+            why: None,
+        }
+    }
+
+    #[test]
+    fn the_strongest_reason_wins() {
+        use GateAnswer::{Fail, NotDecidable, Pass, Warning};
+        let judged = |answers: &[GateAnswer]| {
+            let rows: Vec<GateRow> = answers.iter().map(|answer| row(*answer, true)).collect();
+            of(&rows, true, None)
+        };
+        assert_eq!(judged(&[Pass, Pass]), Verdict::Passed);
+        assert_eq!(judged(&[Pass, Warning]), Verdict::Warning);
+        assert_eq!(judged(&[Warning, NotDecidable]), Verdict::TooFew);
+        assert_eq!(judged(&[NotDecidable, Fail]), Verdict::Failed);
+        assert_eq!(of(&[row(Fail, true)], false, None), Verdict::Invalid);
+        assert_eq!(of(&[row(NotDecidable, false)], true, None), Verdict::Passed);
+        let cut = |by| CutShort { by, at: 1.0, why: String::new() };
+        assert_eq!(of(&[row(Pass, true)], true, Some(&cut(CutBy::Saturation))), Verdict::Failed);
+        assert_eq!(of(&[row(Pass, true)], true, Some(&cut(CutBy::Signal))), Verdict::Passed);
+    }
+}

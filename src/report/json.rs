@@ -38,7 +38,7 @@ pub fn escape_hazards(json: &str) -> String {
 }
 
 /// The report without any number that JSON cannot hold.
-fn finite(report: &Report) -> Report {
+pub fn finite(report: &Report) -> Report {
     let mut report = report.clone();
     report.onset = report.onset.filter(|onset| onset.plus_minus_seconds.is_finite());
     report.impact = report.impact.and_then(finite_impact);

@@ -10,7 +10,7 @@ use super::super::{live, run};
 use crate::{
     config::{self, LiveSettings, Settings},
     evidence::{Span, bundle::Bundle},
-    load::{result::Trend, scenario::Limits, trends},
+    load::{limits::Limits, result::Trend, trends},
     report::Report,
     runbook::Library,
     signals::Ask,

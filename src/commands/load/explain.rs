@@ -52,8 +52,9 @@ fn of_rule(it: &Rule, loads: &Loads) -> String {
             let percent = Unit::Ratio.show(*quantile);
             format!("the {percent} quantile at the client, from when each request was due")
         }
-        Subject::Signals { signals } => {
-            format!("the largest of {} over the test", signals.join(", "))
+        Subject::Signals { signals, also } => {
+            let all: Vec<&str> = signals.iter().chain(also).map(String::as_str).collect();
+            format!("the largest of {} over the test", all.join(", "))
         }
     };
     let used = loads.scenarios.values().filter(|scenario| scenario.gate.contains(&it.id));

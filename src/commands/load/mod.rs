@@ -5,7 +5,7 @@ pub(super) mod explain;
 mod plan;
 mod traffic;
 
-use std::{cell::Cell, time::Duration};
+use std::cell::Cell;
 
 use anyhow::Context;
 use indicatif::ProgressBar;
@@ -19,11 +19,12 @@ use crate::{
     exit::Exit,
     load::{
         build::{self, About, Raw},
+        limits::{Limits, SaturationLimits},
         markdown,
         prompts::Planner,
         result::{CutBy, CutShort, LoadResult, Verdict},
         saturation::{self, Course},
-        scenario::{Limits, Loads, SaturationLimits},
+        scenario::Loads,
         terminal,
     },
     report::{json::escape_hazards, terminal::Style},
@@ -50,14 +51,13 @@ pub fn run(args: &LoadArgs, env: &Environment) -> anyhow::Result<Exit> {
     let planned = plan::plan(scenario, args, &settings, &client)?;
     let watch = Watch::start(&settings.live, &url, planned.plan.due.last().copied())?;
     let (driven, signal) = drive(client.clone(), &planned, args, &limits, &settings)?;
-    let ended = jiff::Timestamp::now();
+    let ended = history::now();
     let (report, trends) = watch.finish(&settings, &library, &limits, planned.used.warmup);
     let raw = raw(driven, signal.is_some(), &planned);
-    let started = ended - Duration::from_secs_f64(raw.seconds);
     let about = About {
         target: client.shown(""),
-        started: second(started),
-        ended: second(ended),
+        started: rfc3339(ended - raw.seconds),
+        ended: rfc3339(ended),
         used: planned.used,
         report,
         trends,
@@ -263,8 +263,9 @@ fn raw(driven: Driven, stopped: bool, planned: &Planned) -> Raw {
     }
 }
 
-fn second(at: jiff::Timestamp) -> String {
-    at.round(jiff::Unit::Millisecond).unwrap_or(at).to_string()
+/// Unix seconds as a time of day.
+fn rfc3339(at: f64) -> String {
+    jiff::Timestamp::from_millisecond((at * 1e3) as i64).unwrap_or_default().to_string()
 }
 
 fn render(result: &LoadResult, settings: &Settings) -> anyhow::Result<String> {

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::{Failure, traffic};
+use super::{Failure, history, traffic};
 use crate::{
     cli::{ArrivalsArg, LoadArgs},
     config::Settings,
@@ -110,7 +110,7 @@ pub(super) fn plan(
         concurrency: scenario.concurrency as usize,
         timeout: std::time::Duration::from_secs_f64(scenario.timeout),
     };
-    let salt = jiff::Timestamp::now().as_millisecond() as u64;
+    let salt = (history::now() * 1e3) as u64;
     Ok(Planned { scenario, plan, used, prompts, models, salt, over: Cell::new(None) })
 }
 
