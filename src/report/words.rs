@@ -178,6 +178,20 @@ pub fn decided(cause: &CauseFound) -> Option<String> {
     Some(short.unwrap_or(check))
 }
 
+/// The verdict in one sentence where no cause stands behind it; `None` where one does.
+pub fn without_cause(report: &Report) -> Option<String> {
+    match (report.verdict, top_cause(report)) {
+        (Verdict::Healthy, _) => {
+            Some("In what was looked at, nothing holds that speaks of an incident.".into())
+        }
+        (Verdict::Inconclusive, _) => {
+            Some("Too little could be looked at to say whether anything is wrong.".into())
+        }
+        (_, Some(_)) => None,
+        (_, None) => Some(format!("Not in the catalogue. {}", unexplained(report))),
+    }
+}
+
 /// What is said where no cause is supported: whether all were excluded, or some stayed open.
 pub fn unexplained(report: &Report) -> String {
     let open = report.causes.iter().filter(|cause| cause.status == Status::NotExaminable).count();
@@ -386,7 +400,7 @@ pub fn meaning(symptom: &SymptomFound) -> Option<String> {
     if symptom.readings.is_empty() {
         return None;
     }
-    let holds = symptom.readings.iter().filter(|reading| reading.answer == AnswerWord::Yes);
+    let holds = symptom.readings.iter().filter(|reading| holds(reading));
     let told: Vec<String> = holds.map(|reading| fact(&reading.text, &reading.because)).collect();
     let none =
         || format!("None of the {} things that this may mean is seen.", symptom.readings.len());
@@ -404,6 +418,11 @@ pub fn reading(reading: &SymptomReading) -> String {
         false => format!(" Behind it may be {}.", clean(&reading.causes.join(", "))),
     };
     fact(&format!("{}: {}", reading.id, reading.text), &reading.because) + &causes
+}
+
+/// Whether a symptom is known to mean this.
+pub fn holds(reading: &SymptomReading) -> bool {
+    reading.answer == AnswerWord::Yes
 }
 
 /// Everything that could not be looked at: what the first cause lacks comes first.
