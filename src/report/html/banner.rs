@@ -78,7 +78,8 @@ fn symptoms(html: &mut Html, report: &Report) {
     for symptom in shown {
         html.raw("<li>");
         links::sentence_of(html, &symptom.signal, &sentence(&clean(&symptom.statement)));
-        html.raw(" <span class=\"tag\">").raw(words::severity(symptom.severity)).raw("</span>");
+        html.raw(" <span class=\"tag ").raw(words::severity(symptom.severity)).raw("\">");
+        html.raw(words::severity(symptom.severity)).raw("</span>");
         let told = symptom.readings.iter().filter(|it| words::holds(it));
         for reading in told {
             html.raw("<br>").text(&words::reading(reading));

@@ -36,7 +36,7 @@ fn article(report: &Report, rank: usize, cause: &CauseFound) -> Html {
     code(&mut html, &cause.id);
     html.raw("</p>\n<p>").text(&sentence(&clean(&cause.claim))).raw("</p>\n");
     html.raw("<div class=\"weighed\">\n");
-    facts(&mut html, "For", "＋", &cause.in_favour, "Nothing.");
+    facts(&mut html, "For", "+", &cause.in_favour, "Nothing.");
     facts(&mut html, "Against", "−", &cause.against, "Nothing that was looked at.");
     missing(&mut html, &cause.missing);
     html.raw("</div>\n");

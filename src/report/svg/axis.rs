@@ -93,9 +93,9 @@ pub fn times(from: f64, to: f64, most: usize) -> Vec<(f64, String)> {
     ticks.take_while(|at| *at <= to).map(|at| (at, time(at, format))).collect()
 }
 
-/// A Unix time in words.
+/// A Unix time in words, cut to whole seconds as everywhere in the report.
 pub fn time(at: f64, format: &str) -> String {
-    Timestamp::from_second(at.round() as i64)
+    Timestamp::from_second(at.floor() as i64)
         .map_or_else(|_| "unknown".into(), |at| at.strftime(format).to_string())
 }
 

@@ -59,6 +59,10 @@ const X: (f64, f64) = (56.0, 548.0);
 const Y: (f64, f64) = (166.0, 34.0);
 /// Points drawn at most: neighbours give way to the least and the most of them.
 const MAX_POINTS: usize = 400;
+/// Pieces of a line at most, before its values are drawn without one.
+const MAX_RUNS: usize = 100;
+/// Boxes drawn at most: neighbours give way to one that holds them all.
+const MAX_BUCKETS: usize = 250;
 /// Events marked at most, as more would cover the line.
 const MAX_MARKS: usize = 24;
 
@@ -132,7 +136,7 @@ impl Plot {
             let y = self.y(tick / self.scale.factor);
             svg.raw("<path class=\"grid\" d=\"M").at(X.0).raw(" ").at(y).raw("H").at(X.1);
             svg.raw("\"/>");
-            label(svg, "end", X.0 - 6.0, y + 4.0).text(&axis::label(*tick)).raw("</text>\n");
+            label(svg, "right", X.0 - 6.0, y + 4.0).text(&axis::label(*tick)).raw("</text>\n");
         }
         label(svg, "small", 0.0, 12.0).raw(self.scale.unit).raw("</text>\n");
         for (at, text) in axis::times(self.span.0, self.span.1, 5) {
@@ -164,15 +168,14 @@ impl Plot {
         svg.raw("<path class=\"threshold\" d=\"M").at(X.0).raw(" ").at(y).raw("H").at(X.1);
         svg.raw("\"/>");
         let above = if y - Y.1 > 14.0 { y - 4.0 } else { y + 13.0 };
-        label(svg, "end", X.1 - 2.0, above).raw("limit ").text(&chart.unit.show(at));
+        label(svg, "right", X.1 - 2.0, above).raw("limit ").text(&chart.unit.show(at));
         svg.raw("</text>\n");
     }
 
     fn buckets(&self, svg: &mut Html, chart: &Line<'_>) {
         let mut from = chart.span.0;
-        for (at, least, most) in chart.buckets {
-            let start = chart.gaps.iter().map(|gap| gap.1).filter(|end| end <= at);
-            let start = start.fold(from, f64::max);
+        for (at, least, most) in &joined(chart.buckets, MAX_BUCKETS) {
+            let start = last_gap(chart.gaps, *at).map_or(from, |gap| gap.1.max(from));
             let top = most.map_or(Y.1, |most| self.y(most));
             let (left, right) = (self.x(start), self.x(*at).max(self.x(start) + 1.0));
             rect(svg.raw("<rect class=\"bucket\" "), (left, right), (self.y(*least), top));
@@ -186,8 +189,11 @@ impl Plot {
             return;
         }
         let runs = runs(chart.points, chart.gaps);
+        if runs.len() > MAX_RUNS {
+            return self.columns(svg, chart);
+        }
         let share = MAX_POINTS / runs.len().max(1);
-        let thin = |run: &&[(f64, f64)]| thinned(run, share.max(2));
+        let thin = |run: &&[(f64, f64)]| thinned(run, share);
         let runs: Vec<Vec<(f64, f64)>> = runs.iter().map(thin).collect();
         svg.raw("<path class=\"value\" d=\"");
         for run in runs.iter().filter(|run| run.len() > 1) {
@@ -197,10 +203,23 @@ impl Plot {
             }
         }
         svg.raw("\"/>\n");
-        for (at, value) in runs.iter().filter(|run| run.len() == 1).flatten().take(MAX_POINTS) {
+        for (at, value) in runs.iter().filter(|run| run.len() == 1).flatten() {
             svg.raw("<circle class=\"dot\" r=\"2.5\" cx=\"").at(self.x(*at)).raw("\" cy=\"");
             svg.at(self.y(*value)).raw("\"/>\n");
         }
+    }
+
+    /// Where gaps are all over, each column of the paper shows the least and the most of its values,
+    /// and no line joins them.
+    fn columns(&self, svg: &mut Html, chart: &Line<'_>) {
+        let column = |point: &(f64, f64)| (self.x(point.0) / 2.0).floor();
+        svg.raw("<path class=\"value\" d=\"");
+        for group in chart.points.chunk_by(|a, b| column(a) == column(b)) {
+            let places = || group.iter().map(|point| self.y(point.1));
+            let (top, bottom) = places().fold((Y.0, Y.1), |(a, b), y| (a.min(y), b.max(y)));
+            svg.raw("M").at(column(&group[0]) * 2.0).raw(" ").at(top - 0.5).raw("V").at(bottom + 0.5);
+        }
+        svg.raw("\"/>\n");
     }
 
     fn onset(&self, svg: &mut Html, chart: &Line<'_>) {
@@ -210,7 +229,7 @@ impl Plot {
         rect(svg.raw("<rect class=\"about\" "), sides, (Y.0, Y.1)).raw("/>");
         svg.raw("<path class=\"onset\" d=\"M").at(x).raw(" ").at(Y.0).raw("V").at(Y.1 - 6.0);
         svg.raw("\"/>");
-        let (class, at) = if x > 400.0 { ("end strong", x - 4.0) } else { ("strong", x + 4.0) };
+        let (class, at) = if x > 400.0 { ("right strong", x - 4.0) } else { ("strong", x + 4.0) };
         label(svg, class, at, Y.1 - 4.0).raw("began ").text(&axis::time(onset.at, "%H:%M:%S"));
         svg.raw("</text>\n");
     }
@@ -260,9 +279,28 @@ fn range(chart: &Line<'_>, (from, to): (f64, f64)) -> Option<(f64, f64)> {
 /// The points between gaps: a line over a gap would claim values that nobody saw.
 fn runs<'a>(points: &'a [(f64, f64)], gaps: &[(f64, f64)]) -> Vec<&'a [(f64, f64)]> {
     let parted = |a: &(f64, f64), b: &(f64, f64)| {
-        gaps.iter().any(|(from, to)| *from >= a.0 && *to <= b.0)
+        last_gap(gaps, b.0).is_some_and(|(from, _)| from >= a.0)
     };
     points.chunk_by(|a, b| !parted(a, b)).collect()
+}
+
+/// The last gap that ends by `at`; gaps are in time order.
+fn last_gap(gaps: &[(f64, f64)], at: f64) -> Option<(f64, f64)> {
+    let after = gaps.partition_point(|gap| gap.1 <= at);
+    gaps.get(after.checked_sub(1)?).copied()
+}
+
+/// At most `most` buckets, each as wide as those that it stands for.
+fn joined(buckets: &[(f64, f64, Option<f64>)], most: usize) -> Vec<(f64, f64, Option<f64>)> {
+    let size = buckets.len().div_ceil(most).max(1);
+    let join = |group: &[(f64, f64, Option<f64>)]| {
+        let most = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a.max(b));
+        let wider = |a: (f64, f64, Option<f64>), b: (f64, f64, Option<f64>)| {
+            (b.0, a.1.min(b.1), most(a.2, b.2))
+        };
+        group.iter().copied().reduce(wider)
+    };
+    buckets.chunks(size).filter_map(join).collect()
 }
 
 /// At most `most` points: of neighbours the least and the most stay, in their order.
@@ -379,5 +417,11 @@ mod tests {
         let few = thinned(&points, MAX_POINTS);
         assert!(few.len() <= MAX_POINTS && few.contains(&(50.03, 9.0)));
         assert!(line(&chart(&points, &[])).len() < 12_000);
+        let gaps: Vec<(f64, f64)> = points.windows(2).map(|pair| (pair[0].0, pair[1].0)).collect();
+        let parted = line(&chart(&points, &gaps));
+        assert!(parted.len() < 12_000 && !parted.as_str().contains('L'), "{}", parted.len());
+        let buckets: Vec<_> = points.iter().map(|(at, value)| (*at, *value, None)).collect();
+        let boxes = line(&Line { buckets: &buckets, ..chart(&points, &[]) });
+        assert!(boxes.len() < 40_000, "{}", boxes.len());
     }
 }
