@@ -120,9 +120,16 @@ pub fn change_in_short(value: Number) -> String {
     text.split_once(" (").map_or(text.clone(), |(middle, _)| middle.into())
 }
 
+/// A factor from which on only its least end is worth a word.
+const HUGE: f64 = 1e6;
+
 /// A change as a factor. An interval narrow enough to have a middle shows it: `4.2× (3.6 to 5.0)`.
 pub fn change(value: Number) -> String {
     match value {
+        Number::Point(point) if point >= HUGE => format!("over {}×", factor(HUGE)),
+        Number::Interval { lo, hi: Some(hi) } if hi >= HUGE => {
+            change(Number::Interval { lo: lo.min(HUGE), hi: None })
+        }
         Number::Point(point) if tiny(point) => "under 0.01×".into(),
         Number::Interval { hi: Some(hi), .. } if tiny(hi) => "under 0.01×".into(),
         Number::Point(point) => format!("{}×", factor(point)),
@@ -450,6 +457,8 @@ mod tests {
         assert_eq!(change(interval(0.0, Some(0.2))), "up to 0.20×");
         assert_eq!(change(Number::Point(12.3)), "12×");
         assert_eq!(change(interval(0.0, None)), "unknown");
+        assert_eq!(change(interval(0.0, Some(6e70))), "unknown");
+        assert_eq!(change(interval(4e6, Some(9e9))), "over 1,000,000×");
         assert_eq!(change_in_short(interval(3.6, Some(5.0))), "4.2×");
     }
 

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    server::{Server, respond, respond_with},
+    server::{Request, Server, respond, respond_with},
     tools::tool,
 };
 
@@ -53,7 +53,7 @@ pub struct Seen {
     pub told: Value,
     /// What it wrote to its console.
     pub console: Vec<String>,
-    /// Paths that it asked for.
+    /// Paths that the pages asked for.
     pub asked: Vec<String>,
 }
 
@@ -102,8 +102,13 @@ pub fn show(pages: BTreeMap<String, String>, widths: &[u32]) -> Seen {
     Seen {
         told: serde_json::from_slice(&bytes).unwrap(),
         console: log.lines().filter(|line| line.contains("CONSOLE")).map(Into::into).collect(),
-        asked: server.requests().into_iter().map(|request| request.path).collect(),
+        asked: server.requests().into_iter().filter(of_a_page).map(|it| it.path).collect(),
     }
+}
+
+/// Whether a page asks, and not the browser for itself.
+fn of_a_page(request: &Request) -> bool {
+    request.path != "/favicon.ico" && !request.head.contains(".google")
 }
 
 /// Runs the browser without a window.

@@ -13,6 +13,8 @@ use crate::{
 
 /// What could not be looked at, named in the banner.
 const NAMED_GAPS: usize = 4;
+/// Further models listed, at most.
+const MAX_MODELS: usize = 50;
 
 /// From the first byte to the banner.
 pub(super) fn head(report: &Report) -> Html {
@@ -113,20 +115,8 @@ fn coverage(html: &mut Html, report: &Report) {
 fn facts(html: &mut Html, report: &Report) {
     html.raw("<dl class=\"facts\">\n");
     row(html, "Server", &made(|html| {
-        html.text(&words::model_and_version(report, 300));
+        html.text(&words::model_and_version(report, 120));
     }));
-    let more = report.target.models.iter().skip(1);
-    if report.target.models.len() > 1 {
-        row(html, "More models", &made(|html| {
-            more.take(20).for_each(|model| {
-                code(html, model);
-                html.raw(" ");
-            });
-            if report.target.models.len() > 21 {
-                html.raw("and ").count(report.target.models.len() - 21).raw(" more");
-            }
-        }));
-    }
     if let Some(onset) = &report.onset {
         let within = Unit::Seconds.show(onset.plus_minus_seconds);
         row(html, "Began", &made(|html| {
@@ -140,6 +130,25 @@ fn facts(html: &mut Html, report: &Report) {
     }
     row(html, "Compared with", &compared(report));
     html.raw("</dl>\n");
+    models(html, report);
+}
+
+/// Further models, folded.
+fn models(html: &mut Html, report: &Report) {
+    let (shown, left) = super::first(report.target.models.get(1..).unwrap_or_default(), MAX_MODELS);
+    if shown.is_empty() {
+        return;
+    }
+    html.raw("<details class=\"models\"><summary>").count(shown.len() + left);
+    html.raw(" more served</summary>\n<ul>\n");
+    for model in shown {
+        html.raw("<li>");
+        code(html, &shorten_middle(&clean(model), 120));
+        html.raw("</li>\n");
+    }
+    html.raw("</ul>");
+    super::left_out(html, left);
+    html.raw("</details>\n");
 }
 
 fn row(html: &mut Html, name: &'static str, value: &Html) {
