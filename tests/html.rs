@@ -40,9 +40,8 @@ const EVIL: &str = "</title></style></code><script>top.document.title='ran'</scr
     \u{202e}txt.exe \u{1b}[31m";
 
 /// Keys whose values come from closed sets of words.
-const WORDS: [&str; 9] = [
-    "verdict", "baseline_kind", "severity", "status", "answer", "action", "risk", "helps", "unit",
-];
+const WORDS: [&str; 9] =
+    ["verdict", "baseline_kind", "severity", "status", "answer", "action", "risk", "helps", "unit"];
 
 /// Every shipped recording by its runbook and by a sweep.
 fn incidents() -> Vec<(String, Report)> {
@@ -124,24 +123,91 @@ fn allowed(value: &Value, allowed: &[&str], what: &str) {
 }
 
 const ELEMENTS: &[&str] = &[
-    "a", "article", "body", "br", "caption", "circle", "code", "dd", "desc", "details", "div", "dl",
-    "dt", "figcaption", "figure", "footer", "g", "h1", "h2", "h3", "h4", "head", "header", "html",
-    "li", "main", "meta", "nav", "ol", "p", "path", "pre", "rect", "s", "section", "span", "strong",
-    "style", "summary", "svg", "table", "tbody", "td", "text", "th", "thead", "title", "tr", "ul",
+    "a",
+    "article",
+    "body",
+    "br",
+    "caption",
+    "circle",
+    "code",
+    "dd",
+    "desc",
+    "details",
+    "div",
+    "dl",
+    "dt",
+    "figcaption",
+    "figure",
+    "footer",
+    "g",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "head",
+    "header",
+    "html",
+    "li",
+    "main",
+    "meta",
+    "nav",
+    "ol",
+    "p",
+    "path",
+    "pre",
+    "rect",
+    "s",
+    "section",
+    "span",
+    "strong",
+    "style",
+    "summary",
+    "svg",
+    "table",
+    "tbody",
+    "td",
+    "text",
+    "th",
+    "thead",
+    "title",
+    "tr",
+    "ul",
 ];
 const ATTRIBUTES: &[&str] = &[
-    "aria-hidden", "aria-label", "aria-labelledby", "charset", "class", "content", "cx", "cy", "d",
-    "data-name", "height", "href", "http-equiv", "id", "lang", "name", "r", "role", "scope",
-    "viewBox", "width", "x", "y",
+    "aria-hidden",
+    "aria-label",
+    "aria-labelledby",
+    "charset",
+    "class",
+    "content",
+    "cx",
+    "cy",
+    "d",
+    "data-name",
+    "height",
+    "href",
+    "http-equiv",
+    "id",
+    "lang",
+    "name",
+    "r",
+    "role",
+    "scope",
+    "viewBox",
+    "width",
+    "x",
+    "y",
 ];
 
 #[test]
 fn every_page_is_sound_in_a_browser() {
-    let mut pages: BTreeMap<String, String> =
-        incidents().into_iter().chain(samples()).map(|(name, it)| (name, html::render(&it))).collect();
+    let mut pages: BTreeMap<String, String> = incidents()
+        .into_iter()
+        .chain(samples())
+        .map(|(name, it)| (name, html::render(&it)))
+        .collect();
     pages.insert("fleet".into(), html::render(&fleet(200)));
     let count = pages.len();
-    for (n, p) in &pages { fs::write(format!("/tmp/look/t-{n}.html"), p).unwrap(); }
     let seen = show(pages, &[400, 1300]);
     assert_eq!(seen.console, Vec::<String>::new());
     assert_eq!(seen.frames().len(), count * 2);
@@ -273,7 +339,13 @@ fn however_large_a_report_its_page_is_bounded_and_says_what_is_left_out() {
 fn every_signal_that_a_finding_names_is_a_link_to_its_meaning() {
     for (name, report) in incidents() {
         let page = html::render(&report);
-        let body = page.split("<main id=\"main\">").nth(1).unwrap().split("<section class=\"glossary\"").next().unwrap();
+        let body = page
+            .split("<main id=\"main\">")
+            .nth(1)
+            .unwrap()
+            .split("<section class=\"glossary\"")
+            .next()
+            .unwrap();
         let mut inside: Vec<&str> = Vec::new();
         for piece in body.split('<').skip(1) {
             let (tag, text) = piece.split_once('>').unwrap();
@@ -310,9 +382,8 @@ fn contrast(a: [f64; 3], b: [f64; 3]) -> f64 {
         share if share <= 0.04045 => share / 12.92,
         share => ((share + 0.055) / 1.055).powf(2.4),
     };
-    let light = |[r, g, b]: [f64; 3]| {
-        0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) + 0.05
-    };
+    let light =
+        |[r, g, b]: [f64; 3]| 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) + 0.05;
     let ratio = light(a) / light(b);
     ratio.max(1.0 / ratio)
 }

@@ -166,7 +166,8 @@ mod tests {
             utilisation_percent: Field::Value(percent),
             ..Gpu::default()
         };
-        let look = GpuSnapshot { at: 5.0, gpus: vec![gpu(0, 40), gpu(1, 90)], ..Default::default() };
+        let look =
+            GpuSnapshot { at: 5.0, gpus: vec![gpu(0, 40), gpu(1, 90)], ..Default::default() };
         let courses = by_part(&Evidence { gpus: vec![look], ..Evidence::default() });
         assert_eq!(courses.len(), 2, "what a GPU does not tell has no course");
         assert_eq!((courses[0].labels["gpu"].as_str(), courses[0].points[0].1), ("1", 0.9));

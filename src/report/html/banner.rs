@@ -114,15 +114,23 @@ fn coverage(html: &mut Html, report: &Report) {
 
 fn facts(html: &mut Html, report: &Report) {
     html.raw("<dl class=\"facts\">\n");
-    row(html, "Server", &made(|html| {
-        html.text(&words::model_and_version(report, 120));
-    }));
+    row(
+        html,
+        "Server",
+        &made(|html| {
+            html.text(&words::model_and_version(report, 120));
+        }),
+    );
     if let Some(onset) = &report.onset {
         let within = Unit::Seconds.show(onset.plus_minus_seconds);
-        row(html, "Began", &made(|html| {
-            html.raw("<a class=\"how\" href=\"#how-onset\">");
-            html.text(&words::date_and_time(&onset.at)).raw(" ± ").text(&within).raw("</a>");
-        }));
+        row(
+            html,
+            "Began",
+            &made(|html| {
+                html.raw("<a class=\"how\" href=\"#how-onset\">");
+                html.text(&words::date_and_time(&onset.at)).raw(" ± ").text(&within).raw("</a>");
+            }),
+        );
     }
     let window = &report.window;
     if let (Some(from), Some(to)) = (&window.from, &window.to) {

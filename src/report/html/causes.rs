@@ -135,7 +135,9 @@ fn others(report: &Report, status: Status, word: &'static str) -> Option<Group> 
         html.raw("<details><summary>").count(causes.len());
         html.raw(if causes.len() == 1 { " cause " } else { " causes " }).raw(word);
         html.raw("</summary>\n<table class=\"stack\"><caption>Causes ").raw(word);
-        html.raw("</caption>\n<thead><tr><th scope=\"col\">Cause</th><th scope=\"col\">Likely</th>");
+        html.raw(
+            "</caption>\n<thead><tr><th scope=\"col\">Cause</th><th scope=\"col\">Likely</th>",
+        );
         html.raw("<th scope=\"col\">Because</th></tr></thead>\n<tbody>\n");
     });
     let blocks = causes.into_iter().map(other).collect();

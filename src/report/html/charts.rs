@@ -55,7 +55,7 @@ fn legend(span: (f64, f64), any: bool) -> Html {
         html.raw("<p class=\"legend\">").text(&axis::days(span.0, span.1)).raw(". ");
         html.raw(if any {
             "Grey background: the time compared with. Band: the range of its values. Upright line: \
-             when it began. Numbered triangles: events of the timeline. A break in a line: no \
+             when it began. Numbered circles: events of the timeline. A break in a line: no \
              value, which is not zero. Boxes: only an interval is known.</p>\n"
         } else {
             "</p>\n"
@@ -95,13 +95,7 @@ fn seconds(at: &str) -> Option<f64> {
     Some(at.as_millisecond() as f64 / 1e3)
 }
 
-fn figure(
-    report: &Report,
-    row: &SeriesRow,
-    id: usize,
-    span: (f64, f64),
-    marks: &[Mark],
-) -> Html {
+fn figure(report: &Report, row: &SeriesRow, id: usize, span: (f64, f64), marks: &[Mark]) -> Html {
     let time = |at: &Option<String>| at.as_deref().and_then(seconds);
     let window = &report.window;
     let onset = report.onset.as_ref();
@@ -151,7 +145,8 @@ fn reading(html: &mut Html, report: &Report, row: &SeriesRow) {
     html.raw(".</span>");
 }
 
-const CLASSES: [(&str, &str); 5] = [("p0", "A"), ("p1", "B"), ("p2", "C"), ("p3", "D"), ("p4", "E")];
+const CLASSES: [(&str, &str); 5] =
+    [("p0", "A"), ("p1", "B"), ("p2", "C"), ("p3", "D"), ("p4", "E")];
 
 /// Where the time of finished requests goes.
 pub(super) fn latency(report: &Report) -> Option<Section> {
@@ -171,8 +166,7 @@ pub(super) fn latency(report: &Report) -> Option<Section> {
     let open = "<table class=\"stack\"><caption>Mean times of finished requests, by part</caption>\n\
         <thead><tr><th scope=\"col\">Part</th><th scope=\"col\">Mean</th>\
         <th scope=\"col\">Requests</th></tr></thead>\n<tbody>\n";
-    let groups =
-        vec![Group::bare(vec![chart]), Group::of(open, rows, "</tbody></table>\n")];
+    let groups = vec![Group::bare(vec![chart]), Group::of(open, rows, "</tbody></table>\n")];
     Some(Section { id: "latency", title: "Where the time goes", groups })
 }
 

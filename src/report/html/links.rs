@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::{
     report::{
-        Evidenced, markup::Html,
+        Evidenced,
+        markup::Html,
         text::{clean, sentence, shorten_end},
     },
     signals::{self, Signal},

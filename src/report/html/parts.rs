@@ -23,11 +23,17 @@ pub(super) fn section(report: &Report) -> Option<Section> {
     for rows in report.by_part.chunk_by(|a, b| a.signal == b.signal) {
         groups.extend(of_signal(rows, &mut id));
     }
-    groups.push(Group::bare(vec![made(|html| {
-        super::left_out(html, report.by_part_left_out as usize);
-    })]));
-    let any = groups.len() > 1;
-    any.then_some(Section { id: "parts", title: "By model, replica and GPU", groups })
+    if report.by_part_left_out > 0 {
+        groups.push(Group::bare(vec![made(|html| {
+            html.raw("<p class=\"note\">").count(report.by_part_left_out as usize);
+            html.raw(" rows of less full ones are left out, here and in the JSON report.</p>\n");
+        })]));
+    }
+    (!groups.is_empty()).then_some(Section {
+        id: "parts",
+        title: "By model, replica and GPU",
+        groups,
+    })
 }
 
 fn per_model(report: &Report) -> Option<Group> {

@@ -32,11 +32,9 @@ pub fn scale(unit: Unit, largest: f64) -> Scale {
         ],
         Unit::Ratio => &[(0.0, "per cent", 100.0)],
         Unit::Flag => &[(0.0, "1 is yes, 0 is no", 1.0)],
-        Unit::Tokens => &[
-            (1e7, "million tokens", 1e-6),
-            (1e4, "thousand tokens", 1e-3),
-            (0.0, "tokens", 1.0),
-        ],
+        Unit::Tokens => {
+            &[(1e7, "million tokens", 1e-6), (1e4, "thousand tokens", 1e-3), (0.0, "tokens", 1.0)]
+        }
         Unit::TokensPerSecond => &[
             (1e7, "million tokens per second", 1e-6),
             (1e4, "thousand tokens per second", 1e-3),

@@ -217,7 +217,12 @@ impl Plot {
         for group in chart.points.chunk_by(|a, b| column(a) == column(b)) {
             let places = || group.iter().map(|point| self.y(point.1));
             let (top, bottom) = places().fold((Y.0, Y.1), |(a, b), y| (a.min(y), b.max(y)));
-            svg.raw("M").at(column(&group[0]) * 2.0).raw(" ").at(top - 0.5).raw("V").at(bottom + 0.5);
+            svg.raw("M")
+                .at(column(&group[0]) * 2.0)
+                .raw(" ")
+                .at(top - 0.5)
+                .raw("V")
+                .at(bottom + 0.5);
         }
         svg.raw("\"/>\n");
     }
@@ -234,15 +239,16 @@ impl Plot {
         svg.raw("</text>\n");
     }
 
-    /// Events as numbered marks above the plot; those on top of each other share one.
+    /// Events as numbered marks on the axis; of those on top of each other the first has a number.
     fn marks(&self, svg: &mut Html, chart: &Line<'_>) {
         let mut last = f64::NEG_INFINITY;
         for mark in inside(chart) {
             let x = self.x(mark.at);
             svg.raw("<g class=\"mark\"><title>").count(mark.number).raw(": ").text(&mark.text);
-            svg.raw("</title><path d=\"M").at(x).raw(" ").at(Y.0).raw("l-4 -8h8z\"/>");
+            svg.raw("</title><path d=\"M").at(x).raw(" ").at(Y.0).raw("V").at(Y.1).raw("\"/>");
             if x - last > 16.0 {
-                label(svg, "middle", x, Y.0 - 11.0).count(mark.number).raw("</text>");
+                svg.raw("<circle r=\"8\" cx=\"").at(x).raw("\" cy=\"").at(Y.0).raw("\"/>");
+                label(svg, "middle", x, Y.0 + 4.0).count(mark.number).raw("</text>");
                 last = x;
             }
             svg.raw("</g>\n");
@@ -270,17 +276,15 @@ fn range(chart: &Line<'_>, (from, to): (f64, f64)) -> Option<(f64, f64)> {
     let ends = chart.buckets.iter().filter(|bucket| inside(bucket.0));
     let ends = ends.flat_map(|(_, least, most)| [Some(*least), *most]).flatten();
     let points = chart.points.iter().filter(|point| inside(point.0)).map(|point| point.1);
-    let values: Vec<f64> =
-        if chart.buckets.is_empty() { points.collect() } else { ends.collect() };
+    let values: Vec<f64> = if chart.buckets.is_empty() { points.collect() } else { ends.collect() };
     let least = values.iter().copied().reduce(f64::min)?;
     Some((least, values.into_iter().reduce(f64::max)?))
 }
 
 /// The points between gaps: a line over a gap would claim values that nobody saw.
 fn runs<'a>(points: &'a [(f64, f64)], gaps: &[(f64, f64)]) -> Vec<&'a [(f64, f64)]> {
-    let parted = |a: &(f64, f64), b: &(f64, f64)| {
-        last_gap(gaps, b.0).is_some_and(|(from, _)| from >= a.0)
-    };
+    let parted =
+        |a: &(f64, f64), b: &(f64, f64)| last_gap(gaps, b.0).is_some_and(|(from, _)| from >= a.0);
     points.chunk_by(|a, b| !parted(a, b)).collect()
 }
 
@@ -389,6 +393,21 @@ mod tests {
         let points = [(10.0, 0.1), (60.0, 0.4)];
         let svg = line(&chart(&points, &[(10.0, 50.0)])).finish();
         assert_eq!(svg.matches("<circle").count(), 2);
+    }
+
+    #[test]
+    fn events_are_marked_by_their_number_and_say_what_they_are() {
+        let mark = |at, number| Mark { at, number, text: format!("<{number}> went out") };
+        let marks = [mark(30.0, 4), mark(30.1, 5), mark(200.0, 6)];
+        let points = [(10.0, 0.1), (60.0, 0.4)];
+        let svg = line(&Line { marks: &marks, ..chart(&points, &[]) }).finish();
+        assert!(svg.contains("<title>5: &lt;5&gt; went out</title>"));
+        assert_eq!(
+            svg.matches("<circle").count(),
+            1,
+            "one number where two would cover each other"
+        );
+        assert!(!svg.contains("<title>6"), "what lies outside of the chart is not drawn");
     }
 
     #[test]
