@@ -7,6 +7,7 @@ pub mod axis;
 mod bar;
 mod line;
 mod strip;
+mod thin;
 
 pub use bar::{Bar, Segment, bars};
 pub use line::{Line, Mark, Onset, line};
