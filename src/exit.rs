@@ -177,6 +177,8 @@ mod tests {
             decomposition: Vec::new(),
             readings: Vec::new(),
             series: Vec::new(),
+            by_part: Vec::new(),
+            by_part_left_out: 0,
             sources: Vec::new(),
             waivers: Vec::new(),
         }

@@ -52,6 +52,8 @@ pub enum Format {
     Terminal,
     /// For a ticket.
     Markdown,
+    /// For a browser: one page with charts, which needs no network and no script.
+    Html,
     /// For programs: the frozen report, version 1.
     Json,
 }

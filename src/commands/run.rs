@@ -18,7 +18,7 @@ use crate::{
     report::{
         Report,
         build::{self, Case, build},
-        json, markdown,
+        html, json, markdown,
         terminal::{self, Style},
     },
     runbook::{Library, Problem, Runbook, Severity, lint, problem::did_you_mean},
@@ -347,6 +347,7 @@ fn render(report: &Report, settings: &Settings) -> String {
     match settings.format {
         Format::Terminal => terminal::render(report, &style),
         Format::Markdown => markdown::render(report),
+        Format::Html => html::render(report),
         Format::Json => json::render(report),
     }
 }

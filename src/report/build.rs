@@ -11,15 +11,15 @@ use std::collections::BTreeSet;
 use crate::{
     evidence::Evidence,
     runbook::{
-        Library, Runbook, Severity,
+        Library, Next, Runbook, Severity,
         expr::Facts,
         rank::{self, Answers, Gate},
-        walk::{self, Seen},
+        walk::{self, Seen, Walked},
     },
     signals::{Baseline, Readings, Windows, families, kernel, release},
 };
 
-use super::{KeptBaseline, Report, Status, Tool, Verdict};
+use super::{AnswerWord, KeptBaseline, Report, Status, Tool, Verdict};
 
 /// All that a report is made of.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +72,7 @@ pub fn build(case: &Case<'_>) -> Report {
     let worst = worst(&symptoms, &causes);
     let vetoed = coverage::vetoes(case, &answers);
     let enough = coverage::is_met(&coverage, case.min_coverage) && vetoed.is_empty();
+    let (by_part, by_part_left_out) = facts::by_part(case);
     let mut report = Report {
         schema_version: 1,
         tool: Tool { name: "diagnose".into(), version: env!("CARGO_PKG_VERSION").into() },
@@ -88,6 +89,8 @@ pub fn build(case: &Case<'_>) -> Report {
         decomposition: facts::decomposition(case.readings),
         readings: facts::readings(case),
         series: facts::series(case, &symptoms, &causes),
+        by_part,
+        by_part_left_out,
         sources: case.evidence.sources.clone(),
         waivers: Vec::new(),
         symptoms,
@@ -137,9 +140,41 @@ fn path(case: &Case<'_>, answers: &Answers) -> Vec<super::PathStep> {
                 because: check
                     .map_or_else(String::new, |check| causes::because(case, check, walked.answer)),
                 conclusion: walked.end.map(|end| conclusion(case.library, end)),
+                not_taken: not_taken(case.library, runbook, &walked),
             }
         })
         .collect()
+}
+
+/// The branches that the other answers open.
+fn not_taken(library: &Library, runbook: &Runbook, walked: &Walked<'_>) -> Vec<super::Branch> {
+    let Some(step) = runbook.steps.get(walked.step) else { return Vec::new() };
+    let taken = causes::word(walked.answer);
+    let branches = [
+        (AnswerWord::Yes, &step.then),
+        (AnswerWord::No, &step.otherwise),
+        (AnswerWord::Unknown, &step.unknown),
+    ];
+    let others = branches.into_iter().filter(|(answer, _)| *answer != taken);
+    others.filter_map(|(answer, next)| branch(library, runbook, answer, next)).collect()
+}
+
+fn branch(
+    library: &Library,
+    runbook: &Runbook,
+    answer: AnswerWord,
+    next: &Next,
+) -> Option<super::Branch> {
+    let question = |step: &str| {
+        let check = &runbook.steps.get(step)?.check.value;
+        library.checks.get(check).map(|check| check.question.clone())
+    };
+    let to = match (&next.goto, walk::end(next)) {
+        (Some(goto), _) => question(&goto.value)?,
+        (None, Some(end)) => conclusion(library, end),
+        (None, None) => return None,
+    };
+    Some(super::Branch { answer, to })
 }
 
 fn conclusion(library: &Library, end: walk::End<'_>) -> String {

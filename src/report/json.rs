@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Impact, Number, Report, text::is_hazard};
+use super::{Impact, Number, Report, SeriesRow, text::is_hazard};
 
 /// Writes the report as JSON: indented, deterministic, one line feed at the end.
 ///
@@ -58,9 +58,7 @@ pub fn finite(report: &Report) -> Report {
         row.change = row.change.and_then(finite_number);
         row.n = row.n.filter(|n| n.is_finite());
     }
-    for series in &mut report.series {
-        series.points.retain(|(at, value)| at.is_finite() && value.is_finite());
-    }
+    report.series.iter_mut().chain(&mut report.by_part).for_each(finite_series);
     report
 }
 
@@ -75,6 +73,15 @@ fn finite_impact(mut impact: Impact) -> Option<Impact> {
         over.is_some() && model.requests.is_finite()
     });
     Some(impact)
+}
+
+fn finite_series(series: &mut SeriesRow) {
+    series.points.retain(|(at, value)| at.is_finite() && value.is_finite());
+    series.buckets.retain(|(at, least, _)| at.is_finite() && least.is_finite());
+    for (_, _, most) in &mut series.buckets {
+        *most = most.filter(|most| most.is_finite());
+    }
+    series.gaps.retain(|(from, to)| from.is_finite() && to.is_finite());
 }
 
 fn finite_number(number: Number) -> Option<Number> {

@@ -3,7 +3,7 @@
 //! Outside text is escaped: it can open no tag, link, table cell, heading or mention.
 
 use super::{
-    CauseFound, Evidenced, Gap, Number, Part, ReadingRow, Report, Status, SymptomFound, Verdict,
+    CauseFound, Evidenced, Gap, Number, Part, ReadingRow, Report, Status, SymptomFound,
     text::{clean, sentence, shorten_end},
     words,
 };
@@ -141,22 +141,16 @@ fn coverage(report: &Report) -> String {
 
 /// The verdict in one sentence.
 fn summary(report: &Report) -> String {
-    let told = match (report.verdict, words::top_cause(report)) {
-        (Verdict::Healthy, _) => {
-            "In what was looked at, nothing holds that speaks of an incident.".to_string()
-        }
-        (Verdict::Inconclusive, _) => {
-            "Too little could be looked at to say whether anything is wrong.".to_string()
-        }
-        (_, Some(cause)) => format!(
+    let likely = |cause: &CauseFound| {
+        format!(
             "{} likely: {} {}",
             words::percent(cause.probability),
             sentence(&text(&cause.title)),
             sentence(&text(&cause.claim)),
-        ),
-        (_, None) => format!("Not in the catalogue. {}", words::unexplained(report)),
+        )
     };
-    format!("{told}\n\n")
+    let told = words::without_cause(report).or_else(|| words::top_cause(report).map(likely));
+    format!("{}\n\n", told.unwrap_or_default())
 }
 
 fn cause_table(report: &Report) -> Vec<String> {

@@ -47,6 +47,12 @@ pub struct Report {
     pub readings: Vec<ReadingRow>,
     /// The decisive signals over time.
     pub series: Vec<SeriesRow>,
+    /// Signals of each replica, engine or GPU over time, where there are several: the fullest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_part: Vec<SeriesRow>,
+    /// Rows that `by_part` leaves out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub by_part_left_out: u32,
     /// How each source answered.
     pub sources: Vec<SourceStatus>,
     /// Findings that somebody answers for. They are shown like all others.
@@ -395,6 +401,18 @@ pub struct PathStep {
     pub because: String,
     /// Where it led, in words, at the end of the walk.
     pub conclusion: Option<String>,
+    /// Where the other answers would have led.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_taken: Vec<Branch>,
+}
+
+/// A branch of a step that was not taken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Branch {
+    /// The answer that leads there.
+    pub answer: AnswerWord,
+    /// The next question, or where the walk would have ended, in words.
+    pub to: String,
 }
 
 /// Yes, no, or unknown.
@@ -456,6 +474,17 @@ pub struct Part {
     pub n: f64,
 }
 
+/// Parts of the mean latency of finished requests, each with its signal; the first four add up to
+/// the end-to-end time. The time to first token stands beside them with a count of its own.
+pub const PARTS: [(&str, &str); 6] = [
+    ("queue", "queue_mean_seconds"),
+    ("prefill", "prefill_mean_seconds"),
+    ("decode", "decode_mean_seconds"),
+    ("front-end residual", "front_end_residual_seconds"),
+    ("end to end", "e2e_mean_seconds"),
+    ("time to first token", "ttft_mean_seconds"),
+];
+
 /// A reading as a row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReadingRow {
@@ -487,14 +516,28 @@ pub struct SeriesRow {
     pub signal: String,
     /// Labels.
     pub labels: std::collections::BTreeMap<String, String>,
-    /// `[unix_seconds, value]`.
+    /// `[unix_seconds, value]`. Where `buckets` has the same time, the value is only the middle.
     pub points: Vec<(f64, f64)>,
+    /// `[unix_seconds, least, most]` where only an interval is known; no `most` means unbounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buckets: Vec<(f64, f64, Option<f64>)>,
+    /// `[from, to]`, Unix seconds: times without a value, which is not zero.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<(f64, f64)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 pub mod build;
 pub mod changes;
+pub mod html;
 pub mod json;
 pub mod markdown;
+pub mod markup;
+pub mod svg;
 pub mod terminal;
 pub mod text;
 pub mod words;

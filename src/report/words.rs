@@ -120,9 +120,16 @@ pub fn change_in_short(value: Number) -> String {
     text.split_once(" (").map_or(text.clone(), |(middle, _)| middle.into())
 }
 
+/// A factor from which on only its least end is worth a word.
+const HUGE: f64 = 1e6;
+
 /// A change as a factor. An interval narrow enough to have a middle shows it: `4.2× (3.6 to 5.0)`.
 pub fn change(value: Number) -> String {
     match value {
+        Number::Point(point) if point >= HUGE => format!("over {}×", factor(HUGE)),
+        Number::Interval { lo, hi: Some(hi) } if hi >= HUGE => {
+            change(Number::Interval { lo: lo.min(HUGE), hi: None })
+        }
         Number::Point(point) if tiny(point) => "under 0.01×".into(),
         Number::Interval { hi: Some(hi), .. } if tiny(hi) => "under 0.01×".into(),
         Number::Point(point) => format!("{}×", factor(point)),
@@ -176,6 +183,20 @@ pub fn decided(cause: &CauseFound) -> Option<String> {
     let told = said.map(|fact| format!(" - {}", sentence(&clean(&fact.text))));
     let short = told.filter_map(|text| check.strip_suffix(&text).map(sentence)).next();
     Some(short.unwrap_or(check))
+}
+
+/// The verdict in one sentence where no cause stands behind it; `None` where one does.
+pub fn without_cause(report: &Report) -> Option<String> {
+    match (report.verdict, top_cause(report)) {
+        (Verdict::Healthy, _) => {
+            Some("In what was looked at, nothing holds that speaks of an incident.".into())
+        }
+        (Verdict::Inconclusive, _) => {
+            Some("Too little could be looked at to say whether anything is wrong.".into())
+        }
+        (_, Some(_)) => None,
+        (_, None) => Some(format!("Not in the catalogue. {}", unexplained(report))),
+    }
 }
 
 /// What is said where no cause is supported: whether all were excluded, or some stayed open.
@@ -405,7 +426,7 @@ pub fn meaning(symptom: &SymptomFound) -> Option<String> {
     if symptom.readings.is_empty() {
         return None;
     }
-    let holds = symptom.readings.iter().filter(|reading| reading.answer == AnswerWord::Yes);
+    let holds = symptom.readings.iter().filter(|reading| holds(reading));
     let told: Vec<String> = holds.map(|reading| fact(&reading.text, &reading.because)).collect();
     let none =
         || format!("None of the {} things that this may mean is seen.", symptom.readings.len());
@@ -423,6 +444,11 @@ pub fn reading(reading: &SymptomReading) -> String {
         false => format!(" Behind it may be {}.", clean(&reading.causes.join(", "))),
     };
     fact(&format!("{}: {}", reading.id, reading.text), &reading.because) + &causes
+}
+
+/// Whether a symptom is known to mean this.
+pub fn holds(reading: &SymptomReading) -> bool {
+    reading.answer == AnswerWord::Yes
 }
 
 /// Everything that could not be looked at: what the first cause lacks comes first.
@@ -465,6 +491,8 @@ mod tests {
         assert_eq!(change(interval(0.0, Some(0.2))), "up to 0.20×");
         assert_eq!(change(Number::Point(12.3)), "12×");
         assert_eq!(change(interval(0.0, None)), "unknown");
+        assert_eq!(change(interval(0.0, Some(6e70))), "unknown");
+        assert_eq!(change(interval(4e6, Some(9e9))), "over 1,000,000×");
         assert_eq!(change_in_short(interval(3.6, Some(5.0))), "4.2×");
     }
 

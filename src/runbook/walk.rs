@@ -55,7 +55,8 @@ pub fn walk<'a>(runbook: &'a Runbook, answers: &'a Answers) -> Vec<Walked<'a>> {
     path
 }
 
-fn end(next: &Next) -> Option<End<'_>> {
+/// Where a branch ends, unless it leads to another step.
+pub fn end(next: &Next) -> Option<End<'_>> {
     let cause = next.cause.as_ref().map(|cause| End::Cause(cause.value.as_str()));
     cause.or(next.done.as_deref().map(End::Done))
 }

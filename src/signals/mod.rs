@@ -7,6 +7,7 @@ mod cache;
 mod capacity;
 pub mod clocks;
 mod cloud;
+pub mod course;
 pub mod endpoint;
 mod engine;
 mod estimate;
@@ -250,15 +251,6 @@ pub fn read_against(evidence: &Evidence, windows: &Windows, kept: Option<&Eviden
     let now = Frame { windows: Some(windows), ..Frame::new(evidence, windows.now) };
     let baseline = baseline_frame(evidence, windows, kept);
     registry().map(|signal| (signal.name, read(signal, &now, &baseline))).collect()
-}
-
-/// A signal between each two pages of `span`, as `(time of the later page, value)`. Signals that
-/// compare two spans have no course of their own.
-pub fn over_time(evidence: &Evidence, signal: &Signal, span: Span) -> Vec<(f64, f64)> {
-    let Derive::Span(derive) = signal.derive else { return Vec::new() };
-    let parts = Frame::new(evidence, span).intervals();
-    let value = |part: &Frame<'_>| Some((part.view.span().to, derive(part).ok()?.point));
-    parts.iter().filter_map(value).filter(|(_, value)| value.is_finite()).collect()
 }
 
 fn baseline_frame<'a>(

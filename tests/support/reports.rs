@@ -82,6 +82,7 @@ fn step(step: &str, question: &str, answer: AnswerWord, because: &str) -> PathSt
         answer,
         because: because.into(),
         conclusion: None,
+        not_taken: vec![],
     }
 }
 
@@ -171,6 +172,8 @@ pub fn healthy() -> Report {
             },
         ],
         series: vec![],
+        by_part: vec![],
+        by_part_left_out: 0,
         sources: vec![
             source("metrics", SourceState::Ok, "72 scrapes in 6 min"),
             source("probes", SourceState::Ok, "/health 200 in 2 ms"),

@@ -1,15 +1,18 @@
 //! Rows of the report that are copied rather than judged.
 
+use std::collections::BTreeMap;
+
 use crate::{
     evidence::{Event, Span, Time},
     report::{
-        BaselineKind, CauseFound, ClockSkew, Impact, ModelImpact, Number, OnsetTime, Part,
+        BaselineKind, CauseFound, ClockSkew, Impact, ModelImpact, Number, OnsetTime, PARTS, Part,
         ReadingRow, SeriesRow, Status, SymptomFound, TimelineEntry, WindowTimes,
     },
     runbook::expr::signal_of,
     signals::{
         self, Baseline, Derive, Estimate, Readings, Signal, Value, Windows,
         clocks::Skew,
+        course::{self, Course},
         triggers::{self, Relation},
     },
     unit::Unit,
@@ -187,17 +190,6 @@ pub(super) fn left_out(case: &Case<'_>, signal: &Signal) -> Option<String> {
     (late > 0).then(|| format!("{late} after the onset: no cause"))
 }
 
-/// Parts of the mean latency of finished requests; they add up to the end-to-end time. The time
-/// to first token stands beside them with a count of its own.
-const PARTS: [(&str, &str); 6] = [
-    ("queue", "queue_mean_seconds"),
-    ("prefill", "prefill_mean_seconds"),
-    ("decode", "decode_mean_seconds"),
-    ("front-end residual", "front_end_residual_seconds"),
-    ("end to end", "e2e_mean_seconds"),
-    ("time to first token", "ttft_mean_seconds"),
-];
-
 pub(super) fn decomposition(readings: &Readings) -> Vec<Part> {
     PARTS
         .iter()
@@ -257,10 +249,70 @@ pub(super) fn series(
     names
         .into_iter()
         .filter_map(|name| {
-            let points = signals::over_time(case.evidence, signals::find(&name)?, whole);
-            Some(SeriesRow { signal: name, labels: Default::default(), points })
+            let course = course::over_time(case.evidence, signals::find(&name)?, whole);
+            Some(row(name, course))
         })
         .filter(|row| !row.points.is_empty())
         .take(MAX_SERIES)
         .collect()
+}
+
+fn row(signal: String, course: Course) -> SeriesRow {
+    let most = |most: f64| Some(most).filter(|most| most.is_finite());
+    let buckets = course.buckets.into_iter().map(|(at, lo, hi)| (at, lo, most(hi)));
+    SeriesRow {
+        signal,
+        labels: BTreeMap::new(),
+        points: course.points,
+        buckets: buckets.collect(),
+        gaps: course.gaps,
+    }
+}
+
+/// Replicas and GPUs shown of each signal, at most.
+const MAX_PARTS: usize = 64;
+/// Points of a part, at most: neighbours give way to the largest of them.
+const MAX_PART_POINTS: usize = 40;
+
+/// Signals by replica, engine and GPU, and how many rows are left out.
+pub(super) fn by_part(case: &Case<'_>) -> (Vec<SeriesRow>, u32) {
+    let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut rows = Vec::new();
+    let mut left_out = 0;
+    for part in course::by_part(case.evidence) {
+        let seen = shown.entry(part.signal).or_default();
+        *seen += 1;
+        if *seen > MAX_PARTS {
+            left_out += 1;
+            continue;
+        }
+        rows.push(SeriesRow {
+            signal: part.signal.into(),
+            labels: part.labels,
+            points: thinned(&part.points, MAX_PART_POINTS),
+            buckets: Vec::new(),
+            gaps: Vec::new(),
+        });
+    }
+    (rows, left_out)
+}
+
+/// At most `most` points: each is the largest of its neighbourhood, so that no peak is lost.
+fn thinned(points: &[(Time, f64)], most: usize) -> Vec<(Time, f64)> {
+    let largest = |group: &[(Time, f64)]| group.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
+    points.chunks(points.len().div_ceil(most).max(1)).filter_map(largest).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thinned;
+
+    #[test]
+    fn no_peak_is_lost_where_points_are_left_out() {
+        let points: Vec<(f64, f64)> =
+            (0..100).map(|at| (f64::from(at), if at == 57 { 9.0 } else { 1.0 })).collect();
+        let few = thinned(&points, 40);
+        assert!(few.len() <= 40 && few.contains(&(57.0, 9.0)));
+        assert_eq!(thinned(&points[..3], 40), points[..3]);
+    }
 }
