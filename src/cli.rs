@@ -1,7 +1,9 @@
 //! The command line: every command and flag, exactly as typed. What they mean is in `config`.
 
 mod alerts;
+mod attach;
 mod dashboards;
+mod fleet;
 mod gate;
 mod values;
 
@@ -10,10 +12,12 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use alerts::{LintArgs, RenderArgs, RuleTargetArgs, RulesFor};
+pub use attach::{Attach, AttachArgs};
 pub use dashboards::{
     CollectorArgs, CollectorCommand, CollectorKind, DashboardArgs, DashboardBackend,
     DashboardCommand, EmfArgs,
 };
+pub use fleet::SweepArgs;
 pub use gate::{GateArgs, WithRunbooks};
 pub use values::{At, FailOn, Format, PlainFormat, SchemaOf, Source, parse_duration, parse_size};
 use values::{parse_at, parse_chars, parse_share};
@@ -40,7 +44,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Judge everything: all checks, ranked over all causes. The gate for deploys and cron
-    Sweep(Box<RunArgs>),
+    Sweep(Box<SweepArgs>),
     /// Record the evidence into a bundle, to be judged elsewhere or later
     Collect(Box<CollectArgs>),
     /// Show where prompts part: the first byte that differs, the volatile field there, the KV
@@ -161,6 +165,9 @@ pub struct RunArgs {
     /// Output.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// Tickets.
+    #[command(flatten)]
+    pub attach: AttachArgs,
     /// Settings.
     #[command(flatten)]
     pub config: ConfigArgs,

@@ -1,5 +1,7 @@
 //! Small statistics, each with the source of its formula.
 
+pub mod exact;
+
 /// The median; `None` for no values.
 pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();

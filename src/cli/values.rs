@@ -54,6 +54,8 @@ pub enum Format {
     Markdown,
     /// For programs: the frozen report, version 1.
     Json,
+    /// For Jenkins, GitLab and their kin: what was looked at, as test cases.
+    Junit,
 }
 
 /// Formats of answers that are no report.
@@ -94,6 +96,8 @@ impl From<FailOn> for Severity {
 pub enum SchemaOf {
     /// The JSON report, version 1.
     Report,
+    /// The JSON report on many servers, version 1.
+    Fleet,
     /// `<runbook>.yaml`.
     Runbook,
     /// `checks/<family>.yaml`.

@@ -122,7 +122,10 @@ fn cloud(
 }
 
 /// How Prometheus is asked, and for which metrics.
-fn prometheus(settings: &HistorySettings, live: &LiveSettings) -> Option<prometheus::Options> {
+pub(super) fn prometheus(
+    settings: &HistorySettings,
+    live: &LiveSettings,
+) -> Option<prometheus::Options> {
     let own = settings.prometheus.as_ref()?;
     let token = settings.prometheus_token.as_ref().map(Secret::reveal);
     Some(prometheus::Options {

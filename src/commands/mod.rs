@@ -1,16 +1,19 @@
 //! One `match` over the commands, and the only place that writes to the outside.
 
 pub mod alerts;
+mod attach;
 pub mod collect;
 pub mod collector;
 pub mod coverage;
 pub mod dashboard;
 pub mod eval;
 pub mod explain;
+mod fleet;
 pub mod generate;
 mod given;
 pub mod handle;
 mod history;
+mod junit;
 mod live;
 pub mod monitor;
 mod page;
@@ -79,7 +82,7 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
     match invocation {
         Invocation::Diagnose(id, args) => run::run(&run::Scope::Runbook(id), &args, &env),
         Invocation::Command(command) => match command {
-            Command::Sweep(args) => run::run(&run::Scope::Sweep, &args, &env),
+            Command::Sweep(args) => fleet::sweep(&args, &env),
             Command::Collect(args) => collect::run(&args, &env),
             Command::Slo(args) => monitor::slo(&args, &env),
             Command::Alerts(AlertsCommand::Check(args)) => monitor::check(&args, &env),

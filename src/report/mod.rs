@@ -477,7 +477,9 @@ pub struct SeriesRow {
 
 pub mod build;
 pub mod changes;
+pub mod fleet;
 pub mod json;
+pub mod junit;
 pub mod markdown;
 pub mod terminal;
 pub mod text;

@@ -17,6 +17,7 @@ pub mod mlflow;
 pub mod nvml;
 pub mod prometheus;
 mod read;
+pub mod tickets;
 pub mod vllm;
 
 pub use read::read;
