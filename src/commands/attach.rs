@@ -45,28 +45,28 @@ pub(super) struct Pages {
 pub(super) fn check(settings: &Settings) -> Result<(), Failure> {
     let logins = &settings.tickets;
     for place in &settings.attach {
-        match place {
-            Attach::Jira(_) if logins.jira_url.is_none() => return Err(unset(place, "JIRA_URL")),
-            Attach::Jira(_) if logins.jira_token.is_none() => {
-                return Err(unset(place, "JIRA_TOKEN"));
-            }
+        let lacks = match place {
+            Attach::Jira(_) if logins.jira_url.is_none() => "JIRA_URL is not set".into(),
+            Attach::Jira(_) if logins.jira_token.is_none() => "JIRA_TOKEN is not set".into(),
             Attach::Github { .. } if logins.github_token.is_none() => {
-                return Err(unset(place, "GITHUB_TOKEN"));
+                "GITHUB_TOKEN is not set".into()
             }
-            Attach::File(folder) if !folder.is_dir() => write::check_destination(folder)?,
-            _ => {}
-        }
+            Attach::File(folder) => match folder.parent() {
+                Some(above) if !above.as_os_str().is_empty() && !above.is_dir() => {
+                    format!("there is no folder {}", above.display())
+                }
+                _ => continue,
+            },
+            _ => continue,
+        };
+        return Err(Failure {
+            tried: format!("attach to {}", shown(place)),
+            happened: lacks,
+            next: "docs/gate.md, which says what each place needs".into(),
+            exit: Exit::Failed,
+        });
     }
     Ok(())
-}
-
-fn unset(place: &Attach, name: &str) -> Failure {
-    Failure {
-        tried: format!("attach to {}", shown(place)),
-        happened: format!("{name} is not set"),
-        next: format!("{name}=… in the environment; docs/gate.md lists all of them"),
-        exit: Exit::Failed,
-    }
 }
 
 /// Puts the report into each place that was asked for. One that fails is told, and makes the run end

@@ -83,7 +83,7 @@ pub(super) fn run_with(scope: &Scope, settings: &Settings) -> anyhow::Result<Exi
 
 /// The report in every form that tickets take.
 fn pages(report: &Report) -> Pages {
-    let style = Style { width: attach::COLUMNS, color: false, verbose: 1, quiet: false };
+    let style = Style { width: attach::COLUMNS, color: false, verbose: 0, quiet: false };
     Pages {
         json: json::render(report),
         markdown: markdown::render(report),

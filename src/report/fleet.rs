@@ -133,7 +133,7 @@ pub enum CommonAnswer {
     NoneUnwell,
     /// One alone is not well.
     OneReplica,
-    /// None is well.
+    /// None is known to be well.
     AllUnwell,
     /// At least one value separates them.
     Separated,

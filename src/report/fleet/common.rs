@@ -29,11 +29,10 @@ pub fn search(replicas: &[Replica], alpha: f64) -> Common {
     };
     match (unwell.len(), well.len()) {
         (0, _) => plain(CommonAnswer::NoneUnwell, "No replica shows a trouble.".into()),
-        (1, 0) => {
-            plain(CommonAnswer::AllUnwell, "There is no other replica to compare with.".into())
-        }
         (n, 0) => {
-            let statement = format!("None of {n} is well, so nothing can separate them.");
+            let them = if n == 1 { "the one that is" } else { "those that are" };
+            let statement =
+                format!("No replica is known to be well, so nothing can separate {them} not.");
             plain(CommonAnswer::AllUnwell, statement)
         }
         (1, _) => plain(CommonAnswer::OneReplica, alone(unwell[0], &well)),

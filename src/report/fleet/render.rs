@@ -119,7 +119,9 @@ fn painted(replica: &Replica, text: &str) -> String {
 /// The reason for a verdict, most telling first.
 fn told(replica: &Replica) -> String {
     if let Some(happened) = &replica.happened {
-        return clean(happened);
+        // What to try stands behind the colon, in the JSON.
+        let happened = clean(happened);
+        return happened.split_once(": ").map_or(happened.clone(), |(what, _)| what.into());
     }
     let version = replica.attributes.get("version").map(|it| clean(it)).unwrap_or_default();
     match (replica.verdict, replica.causes.first(), replica.symptoms.first()) {
