@@ -217,8 +217,9 @@ fn to_command(command: &str, settings: &Settings, pages: &Pages) -> Result<Strin
         let size = counted(pages.json.len(), "byte");
         return Ok(format!("would run `{command}` with {size} of JSON on its standard input"));
     }
-    let status = http::block_on(tokio::time::timeout(DEADLINE, fed(command, &pages.json)));
-    let status = status.and_then(|it| it.map_err(|_| io::ErrorKind::TimedOut.into()).flatten());
+    let ended = async { tokio::time::timeout(DEADLINE, fed(command, &pages.json)).await };
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let status = http::block_on(ended).and_then(|it| it.map_err(late).flatten());
     match status {
         Ok(status) if status.success() => Ok("given to the command, which ended well".into()),
         Ok(status) => Err(format!("it ended with {status}")),

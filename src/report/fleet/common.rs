@@ -119,10 +119,14 @@ fn groups(troubled: &[&Replica], well: &[&Replica]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut seen: BTreeMap<(usize, BTreeSet<usize>), usize> = BTreeMap::new();
     let is_troubled = |index: &&usize| **index < troubled.len();
+    // What people roll out by is named first where the same replicas share much.
+    let is_label = |name: &str| everyone().any(|replica| replica.labels.contains_key(name));
+    let mut values: Vec<_> = values.into_iter().collect();
+    values.sort_by_key(|(name, _)| (*name != "version", !is_label(name)));
     for (name, by_value) in values {
         let of = || by_value.values().flatten();
         let (all, marked) = (of().count(), of().filter(is_troubled).count());
-        for (value, members) in by_value.clone() {
+        for (value, members) in by_value {
             let marked_inside = members.iter().filter(is_troubled).count();
             let inside = members.len();
             if inside < 2 || inside == all || marked_inside == 0 {
