@@ -205,6 +205,25 @@ fn a_difference_too_small_to_show_is_told_as_such() {
 }
 
 #[test]
+fn each_replica_can_be_kept_and_judged_again() {
+    let server = replica("kv-pressure", "0.23.0");
+    let (_dir, path) = list(&[(server.address.to_string(), ""), (dead(), "")]);
+    let folder = tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    let ran = sweep(&path, &["--format", "json", "--bundle", kept.to_str().unwrap()]);
+    ran.assert_code(1);
+    let mut files: Vec<_> =
+        fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert_eq!(files.len(), 2);
+    let again = run(["sweep", "--format", "json", "--replay", files[0].to_str().unwrap()]).json();
+    let row = &ran.json()["replicas"][0];
+    assert_eq!(again["verdict"], row["verdict"]);
+    assert_eq!(again["causes"][0]["id"], row["causes"][0]["id"]);
+    assert_eq!(sweep(&path, &["--bundle", kept.to_str().unwrap()]).code, 2, "never overwritten");
+}
+
+#[test]
 fn targets_come_from_prometheus_with_their_labels_and_addresses() {
     let well = replica("healthy", "0.23.0");
     let gone = dead();

@@ -15,8 +15,7 @@ pub struct SweepArgs {
         conflicts_with_all = [
             "replay", "url", "at", "baseline", "probe", "adapter_dir", "log", "journal_unit", "kube",
             "kernel_log", "gateway", "host_root", "nvml_library", "only", "skip", "selector",
-            "sagemaker", "region", "cloudwatch", "mlflow", "experiment", "history", "wait", "watch",
-            "bundle"
+            "sagemaker", "region", "cloudwatch", "mlflow", "experiment", "history", "wait", "watch"
         ]
     )]
     pub targets: Option<String>,

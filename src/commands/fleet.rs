@@ -19,7 +19,7 @@ use super::{
     attach::{self, Pages},
     junit, live,
     run::{self, Asked, Scope},
-    waive, write,
+    seal, waive, write,
 };
 use crate::{
     cli::{Format, SweepArgs},
@@ -54,10 +54,15 @@ pub(super) fn sweep(args: &SweepArgs, env: &Environment) -> anyhow::Result<Exit>
 
 fn over_all(from: &str, settings: &Settings) -> anyhow::Result<Exit> {
     settings.output.as_deref().map_or(Ok(()), write::check_destination)?;
+    settings.bundle.as_deref().map_or(Ok(()), seal::check_destination)?;
     attach::check(settings)?;
     let library = run::sound_library(&settings.runbook_dirs, None)?;
     waive::check(&settings.waivers, &library)?;
     let targets = list::read(from, settings)?;
+    if let Some(folder) = &settings.bundle {
+        write::private_folder(folder)
+            .with_context(|| format!("failed to make {}", folder.display()))?;
+    }
     let (replicas, cut_short) = judged(&targets, settings, &library)?;
     let alpha = library.policy.get(SIGNIFICANCE).map_or(0.0, |entry| entry.value);
     let counts = Counts::of(&replicas);
@@ -124,7 +129,7 @@ fn judged(
     let servers: Vec<Live> =
         targets.iter().map(|it| live::live(&settings.live, it.url.clone(), window)).collect();
     let bar = progress_bar(targets.len(), settings.quiet);
-    let judge = Judge { settings, library, bar: &bar };
+    let judge = Judge { targets, settings, library, bar: &bar };
     let (send, waiting) = mpsc::channel();
     let waiting = Mutex::new(waiting);
     let (cut_short, came) = thread::scope(|scope| {
@@ -180,6 +185,7 @@ fn not_judged(target: &Listed) -> Replica {
 }
 
 struct Judge<'a> {
+    targets: &'a [Listed],
     settings: &'a Settings,
     library: &'a Library,
     bar: &'a ProgressBar,
@@ -192,21 +198,24 @@ impl Judge<'_> {
         let mut judged = Vec::new();
         while let Some(visit) = next() {
             let index = visit.index;
-            judged.push((index, self.one(visit.unpack()?)?));
+            judged.push((index, self.one(index, visit.unpack()?)?));
             self.bar.inc(1);
         }
         Ok(judged)
     }
 
-    fn one(&self, mut bundle: Bundle) -> anyhow::Result<Replica> {
+    fn one(&self, index: usize, mut bundle: Bundle) -> anyhow::Result<Replica> {
         let settings = self.settings;
         bundle.redact(Redact { addresses: settings.live.redact_addresses });
         let evidence = sources::read(&bundle);
-        drop(bundle);
         let min_coverage = settings.min_coverage.unwrap_or(config::MIN_COVERAGE);
         let asked = Asked { runbook: None, ask: Ask::default(), min_coverage };
         let mut report = run::judge(&asked, self.library, &evidence);
         report.waivers = waive::applied(&report, &settings.waivers, self.library, &evidence)?;
+        if let Some(folder) = &settings.bundle {
+            let path = folder.join(file_name(index, &self.targets[index].name));
+            seal::sealed(bundle, &report, self.library, &asked.ask, min_coverage).save(&path)?;
+        }
         let mut replica = fleet::replica(&report, fleet::attributes(&report, &evidence));
         let exit = match exit::of(&report, fail_on(settings), min_coverage) {
             Exit::Clean if !replica.answered => Exit::Inconclusive,
@@ -215,6 +224,13 @@ impl Judge<'_> {
         replica.exit_code = exit.code();
         Ok(replica)
     }
+}
+
+/// Names of targets may hold anything; the number keeps two of them apart.
+fn file_name(index: usize, name: &str) -> String {
+    let harmless = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    let name: String = name.chars().take(80).map(harmless).collect();
+    format!("{:04}-{name}.tar.zst", index + 1)
 }
 
 /// A bar on stderr where a person looks at it, else nothing.

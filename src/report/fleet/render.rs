@@ -67,7 +67,7 @@ fn counts(counts: Counts) -> String {
     let named = named.into_iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}"));
     let silent = match counts.silent {
         0 => String::new(),
-        n => format!("; {n} gave no metrics"),
+        n => format!("; {n} silent"),
     };
     let of = counted(counts.replicas as usize, "replica");
     format!("{of}: {}{silent}", named.collect::<Vec<_>>().join(", "))
