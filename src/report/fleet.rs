@@ -188,7 +188,7 @@ impl Fleet {
 
     /// Its JSON Schema, as it is checked in and published.
     pub fn schema() -> String {
-        let mut schema = schemars::schema_for!(Fleet);
+        let mut schema = schemars::schema_for!(Self);
         schema.insert("$id".into(), "urn:diagnose:fleet-v1".into());
         schema.insert("title".into(), "diagnose fleet report, version 1".into());
         serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"

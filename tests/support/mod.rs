@@ -19,6 +19,7 @@ pub struct Request {
     pub path: String,
     /// The whole head, lower case but for values.
     pub head: String,
+    #[allow(dead_code, reason = "only what is written is looked at")]
     pub body: Vec<u8>,
 }
 
