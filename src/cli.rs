@@ -2,8 +2,10 @@
 
 mod alerts;
 mod apply;
+mod attach;
 mod compare;
 mod dashboards;
+mod fleet;
 mod gate;
 mod load;
 mod slo;
@@ -15,11 +17,13 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use alerts::{LintArgs, RenderArgs, RuleTargetArgs, RulesFor};
 pub use apply::{ApplyAlarmsArgs, ApplyArgs, ApplyDashboardArgs, ApplyTo};
+pub use attach::{Attach, AttachArgs};
 pub use compare::{BaselineCommand, CompareArgs, SaveArgs, VerifyArgs};
 pub use dashboards::{
     CollectorArgs, CollectorCommand, CollectorKind, DashboardArgs, DashboardBackend,
     DashboardCommand, EmfArgs,
 };
+pub use fleet::SweepArgs;
 pub use gate::{GateArgs, WithRunbooks};
 pub use load::{ArrivalsArg, LoadArgs, TrafficArgs};
 pub use slo::{SloArgs, SloCommand, SuggestArgs};
@@ -51,7 +55,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Judge everything: all checks, ranked over all causes. The gate for deploys and cron
-    Sweep(Box<RunArgs>),
+    Sweep(Box<SweepArgs>),
     /// Record the evidence into a bundle, to be judged elsewhere or later
     Collect(Box<CollectArgs>),
     /// Show where prompts part: the first byte that differs, the volatile field there, the KV
@@ -182,6 +186,9 @@ pub struct RunArgs {
     /// Output.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// Tickets.
+    #[command(flatten)]
+    pub attach: AttachArgs,
     /// Settings.
     #[command(flatten)]
     pub config: ConfigArgs,

@@ -4,6 +4,7 @@
 
 mod history;
 mod layers;
+mod tickets;
 mod waive;
 
 use std::{
@@ -21,12 +22,13 @@ use serde::{Deserialize, Deserializer, de::Error};
 pub use history::{AwsSettings, HistorySettings, MlflowLogin, MlflowSettings, PrometheusSettings};
 use layers::Given;
 pub use layers::{Origin, Origins};
+pub use tickets::TicketLogins;
 pub use waive::Waiver;
 
 use crate::{
     cli::{
-        At, BaselineOf, ConfigArgs, FailOn, Format, HistoryArgs, LiveArgs, ReplayArgs, RunArgs,
-        Source, WithRunbooks, parse_duration, parse_name, parse_size,
+        At, Attach, BaselineOf, ConfigArgs, FailOn, Format, HistoryArgs, LiveArgs, ReplayArgs,
+        RunArgs, Source, WithRunbooks, parse_duration, parse_name, parse_size,
     },
     runbook::Severity,
 };
@@ -69,6 +71,12 @@ pub struct Settings {
     pub watch: Option<Duration>,
     /// Where to keep the sealed bundle.
     pub bundle: Option<PathBuf>,
+    /// Where the report goes besides.
+    pub attach: Vec<Attach>,
+    /// Whether to say only what would be sent there.
+    pub attach_dry_run: bool,
+    /// Who writes into tickets.
+    pub tickets: TicketLogins,
     /// Format of the report.
     pub format: Format,
     /// File for the report.
@@ -231,6 +239,8 @@ pub struct Environment {
     pub mlflow: MlflowLogin,
     /// `DIAGNOSE_RECEIVE_TOKEN`: what an Alertmanager must send.
     pub receive_token: Option<Secret>,
+    /// What trackers of tickets want.
+    pub tickets: TicketLogins,
     /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
     /// `XDG_CONFIG_HOME`, else `~/.config`.
@@ -264,6 +274,7 @@ impl Environment {
                 password: var("MLFLOW_TRACKING_PASSWORD").map(Secret),
             },
             receive_token: var("DIAGNOSE_RECEIVE_TOKEN").map(Secret),
+            tickets: TicketLogins::read(var),
             no_color: var("NO_COLOR").is_some(),
             config_home: var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| home(".config")),
             state_home: var("XDG_STATE_HOME").map(PathBuf::from).or_else(|| home(".local/state")),
@@ -335,6 +346,9 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         watch: args.gate.watch,
         bundle: args.gate.bundle.clone(),
         runbook_dirs,
+        attach: args.attach.attach.clone(),
+        attach_dry_run: args.attach.attach_dry_run,
+        tickets: env.tickets.clone(),
         format: output.format.or(file.format).unwrap_or(Format::Terminal),
         output: output.output.clone(),
         verbose: output.verbose,

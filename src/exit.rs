@@ -102,6 +102,11 @@ fn counted_symptoms(report: &Report) -> impl Iterator<Item = &SymptomFound> {
     report.symptoms.iter().filter(counts)
 }
 
+/// Whether a symptom counts for the gate: nobody answers for it, nor for all that causes it.
+pub fn counts(report: &Report, symptom: &SymptomFound) -> bool {
+    counted_symptoms(report).any(|counted| std::ptr::eq(counted, symptom))
+}
+
 fn is_waived(report: &Report, finding: &str) -> bool {
     let in_force = |state| state == WaiverState::InForce;
     report.waivers.iter().any(|it| it.finding == finding && in_force(it.state))

@@ -1,6 +1,7 @@
 //! Small statistics, each with the source of its formula.
 
 pub mod bootstrap;
+pub mod exact;
 pub mod spread;
 pub mod student;
 

@@ -25,7 +25,7 @@ pub struct GateArgs {
     )]
     pub watch: Option<Duration>,
     /// Keep the evidence, the report and the runbooks that judged, sealed with hashes, as a new
-    /// directory or a file ending in .tar.zst
+    /// directory or a file ending in .tar.zst; with --targets, a new directory of such files
     #[arg(long, value_name = "PATH")]
     pub bundle: Option<PathBuf>,
     /// By which runbooks a sealed recording is judged [default: sealed]

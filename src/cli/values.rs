@@ -56,6 +56,8 @@ pub enum Format {
     Html,
     /// For programs: the frozen report, version 1.
     Json,
+    /// For Jenkins, GitLab and their kin: what was looked at, as test cases.
+    Junit,
 }
 
 /// Formats of answers that are no report.
@@ -96,6 +98,8 @@ impl From<FailOn> for Severity {
 pub enum SchemaOf {
     /// The JSON report, version 1.
     Report,
+    /// The JSON report on many servers, version 1.
+    Fleet,
     /// `<runbook>.yaml`.
     Runbook,
     /// `checks/<family>.yaml`.

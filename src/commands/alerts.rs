@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::{Failure, dashboard::names, monitor, run::gather, write};
 use crate::{
     cli::{
-        GateArgs, HistoryArgs, JudgeArgs, LintArgs, OutputArgs, RenderArgs, ReplayArgs,
+        AttachArgs, GateArgs, HistoryArgs, JudgeArgs, LintArgs, OutputArgs, RenderArgs, ReplayArgs,
         RuleTargetArgs, RulesFor, RunArgs,
     },
     config::{self, Environment, Settings},
@@ -124,6 +124,7 @@ pub(super) fn settings(args: &RuleTargetArgs, env: &Environment) -> anyhow::Resu
         history: HistoryArgs::default(),
         judge: JudgeArgs { runbooks: args.runbooks.clone(), ..JudgeArgs::default() },
         gate: GateArgs::default(),
+        attach: AttachArgs::default(),
         output: OutputArgs { quiet: args.quiet, ..OutputArgs::default() },
         config: args.config.clone(),
     };

@@ -56,6 +56,7 @@ pub fn schema(of: SchemaOf) -> anyhow::Result<Exit> {
 fn schema_text(of: SchemaOf) -> anyhow::Result<String> {
     let schema: Schema = match of {
         SchemaOf::Report => return Ok(report::json::schema()),
+        SchemaOf::Fleet => return Ok(report::fleet::Fleet::schema()),
         SchemaOf::Runbook => schema_for!(Runbook),
         SchemaOf::Checks => schema_for!(Vec<Check>),
         SchemaOf::Causes => schema_for!(Vec<Cause>),
@@ -90,6 +91,7 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     let mut expected = BTreeMap::new();
     for (name, of) in [
         ("report", SchemaOf::Report),
+        ("fleet", SchemaOf::Fleet),
         ("runbook", SchemaOf::Runbook),
         ("checks", SchemaOf::Checks),
         ("causes", SchemaOf::Causes),

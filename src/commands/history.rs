@@ -146,7 +146,10 @@ fn ranks(runbook_dirs: &[PathBuf]) -> BTreeMap<String, Vec<String>> {
 }
 
 /// How Prometheus is asked, and for which metrics.
-fn prometheus(settings: &HistorySettings, live: &LiveSettings) -> Option<prometheus::Options> {
+pub(super) fn prometheus(
+    settings: &HistorySettings,
+    live: &LiveSettings,
+) -> Option<prometheus::Options> {
     let own = settings.prometheus.as_ref()?;
     let token = settings.prometheus_token.as_ref().map(Secret::reveal);
     Some(prometheus::Options {

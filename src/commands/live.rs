@@ -25,6 +25,10 @@ use crate::{
 /// How long a live server is sampled where nobody says otherwise.
 pub(super) const WINDOW: Duration = Duration::from_secs(15);
 
+/// What `--insecure` gives away.
+pub(super) const INSECURE: &str = "WARNING: certificates are NOT verified (--insecure): whoever \
+     sits on the way can read the API key and forge every answer.";
+
 /// Deadline of each address tried while looking for a server.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -131,10 +135,7 @@ pub(super) fn watch(
 
 pub(super) fn warn_of_insecure(settings: &LiveSettings) {
     if settings.insecure {
-        write::note(
-            "WARNING: certificates are NOT verified (--insecure): whoever sits on the way can \
-             read the API key and forge every answer.",
-        );
+        write::note(INSECURE);
     }
 }
 

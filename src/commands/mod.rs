@@ -6,6 +6,7 @@ pub mod apply;
 #[cfg(not(feature = "aws"))]
 #[path = "apply_without.rs"]
 pub mod apply;
+mod attach;
 pub mod baseline;
 pub mod collect;
 pub mod collector;
@@ -14,10 +15,12 @@ pub mod coverage;
 pub mod dashboard;
 pub mod eval;
 pub mod explain;
+mod fleet;
 pub mod generate;
 mod given;
 pub mod handle;
 mod history;
+mod junit;
 mod live;
 pub mod load;
 pub mod monitor;
@@ -90,7 +93,7 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
     match invocation {
         Invocation::Diagnose(id, args) => run::run(&run::Scope::Runbook(id), &args, &env),
         Invocation::Command(command) => match command {
-            Command::Sweep(args) => run::run(&run::Scope::Sweep, &args, &env),
+            Command::Sweep(args) => fleet::sweep(&args, &env),
             Command::Collect(args) => collect::run(&args, &env),
             Command::Verify(args) => verify::run(&args, &env),
             Command::Baseline(command) => baseline::run(command, &env),

@@ -8,7 +8,9 @@ use super::{
     write,
 };
 use crate::{
-    cli::{ConfigArgs, GateArgs, JudgeArgs, OutputArgs, PlainFormat, RunArgs, WatchArgs},
+    cli::{
+        AttachArgs, ConfigArgs, GateArgs, JudgeArgs, OutputArgs, PlainFormat, RunArgs, WatchArgs,
+    },
     config::{self, Environment, Settings},
     evidence::{Evidence, Time, bundle::url_without_credentials},
     exit::Exit,
@@ -157,6 +159,7 @@ fn as_run(args: &WatchArgs) -> RunArgs {
         history: args.history.clone(),
         judge: JudgeArgs { runbooks: args.runbooks.clone(), ..JudgeArgs::default() },
         gate: GateArgs::default(),
+        attach: AttachArgs::default(),
         output: OutputArgs { quiet: args.quiet, ..OutputArgs::default() },
         config: args.config.clone(),
     }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::{
-    Failure, baseline, given,
+    Failure,
+    attach::{self, Pages},
+    baseline, given, junit,
     live::{self, Gathered},
     seal, wait, waive, watch, write,
 };
@@ -47,12 +49,12 @@ impl Scope {
     }
 
     /// The command's name, as the report has it.
-    fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         self.runbook().unwrap_or("sweep")
     }
 
     /// A sweep gates deploys, so it is stricter.
-    fn fail_on(&self) -> Severity {
+    pub(super) fn fail_on(&self) -> Severity {
         match self {
             Self::Runbook(_) => Severity::Critical,
             Self::Sweep => Severity::Warning,
@@ -69,16 +71,28 @@ pub fn run(scope: &Scope, args: &RunArgs, env: &Environment) -> anyhow::Result<E
 pub(super) fn run_with(scope: &Scope, settings: &Settings) -> anyhow::Result<Exit> {
     settings.output.as_deref().map_or(Ok(()), write::check_destination)?;
     settings.bundle.as_deref().map_or(Ok(()), seal::check_destination)?;
+    attach::check(settings)?;
     if let Some(interval) = settings.watch {
         return watch::run(scope, settings, interval);
     }
     let judged = judged(scope, settings)?;
-    deliver(&judged.report, settings)?;
+    deliver(&judged, settings)?;
     seal::keep(&judged, settings)?;
     if let Some((name, force)) = &settings.save_baseline {
         baseline::keep(settings, name, *force, &judged.bundle, &judged.report)?;
     }
-    Ok(judged.exit)
+    attach::all(settings, || pages(&judged.report), judged.exit)
+}
+
+/// The report in every form that tickets take.
+fn pages(report: &Report) -> Pages {
+    let style = Style { width: attach::COLUMNS, color: false, verbose: 0, quiet: false };
+    Pages {
+        json: json::render(report),
+        markdown: markdown::render(report),
+        html: html::render(report),
+        text: terminal::render(report, &style),
+    }
 }
 
 /// A report, and what it was made of.
@@ -93,6 +107,8 @@ pub(super) struct Judged {
     pub(super) ask: Ask,
     /// Share of the checks that had to be answered.
     pub(super) min_coverage: f64,
+    /// Severity from which a finding closes the gate.
+    pub(super) fail_on: Severity,
     /// How the run ends.
     pub(super) exit: Exit,
     /// Whether gathering was cut short by a signal.
@@ -142,12 +158,12 @@ pub(super) fn judged(scope: &Scope, settings: &Settings) -> anyhow::Result<Judge
     };
     let cut_short = gathered.cut_short.is_some();
     let bundle = gathered.bundle;
-    Ok(Judged { report, bundle, library, ask, min_coverage, exit, cut_short })
+    Ok(Judged { report, bundle, library, ask, min_coverage, fail_on, exit, cut_short })
 }
 
 /// Writes the report to where it was asked for.
-pub(super) fn deliver(report: &Report, settings: &Settings) -> anyhow::Result<()> {
-    let text = render(report, settings);
+pub(super) fn deliver(judged: &Judged, settings: &Settings) -> anyhow::Result<()> {
+    let text = render(judged, settings);
     match &settings.output {
         Some(path) => write::file(path, &text),
         None => write::print(&text),
@@ -337,18 +353,24 @@ fn drop_records(bundle: &mut Bundle, folder: &str) {
     bundle.records.remove(folder);
 }
 
-fn render(report: &Report, settings: &Settings) -> String {
-    let style = Style {
+fn render(judged: &Judged, settings: &Settings) -> String {
+    let report = &judged.report;
+    match settings.format {
+        Format::Terminal => terminal::render(report, &style(settings)),
+        Format::Markdown => markdown::render(report),
+        Format::Html => html::render(report),
+        Format::Json => json::render(report),
+        Format::Junit => junit::of_report(report, judged.fail_on, judged.exit),
+    }
+}
+
+/// How to write for the screen.
+pub(super) fn style(settings: &Settings) -> Style {
+    Style {
         width: settings.width,
         color: settings.color,
         verbose: settings.verbose,
         quiet: settings.quiet,
-    };
-    match settings.format {
-        Format::Terminal => terminal::render(report, &style),
-        Format::Markdown => markdown::render(report),
-        Format::Html => html::render(report),
-        Format::Json => json::render(report),
     }
 }
 

@@ -31,20 +31,31 @@ pub(super) fn check_destination(path: &Path) -> anyhow::Result<()> {
 /// Seals what was judged, where that was asked for.
 pub(super) fn keep(judged: &Judged, settings: &Settings) -> anyhow::Result<()> {
     let Some(path) = &settings.bundle else { return Ok(()) };
-    let mut bundle = judged.bundle.clone();
-    let asked = SealedAsk {
-        command: judged.report.command.clone(),
-        tool_version: judged.report.tool.version.clone(),
-        at: judged.ask.at,
-        window: judged.ask.window,
-        baseline: judged.ask.baseline,
-        min_coverage: Some(judged.min_coverage),
-    };
-    let report = json::render(&judged.report).into_bytes();
-    bundle.seal = Some(Seal::new(asked, report, judged.library.to_sealed()));
-    bundle.save(path)?;
+    let Judged { report, library, ask, min_coverage, .. } = judged;
+    sealed(judged.bundle.clone(), report, library, ask, *min_coverage).save(path)?;
     write::note(&format!("sealed evidence, report and runbooks in {}", path.display()));
     Ok(())
+}
+
+/// Evidence with its report, what judged it, and what was asked.
+pub(super) fn sealed(
+    mut bundle: Bundle,
+    report: &Report,
+    library: &Library,
+    ask: &Ask,
+    min_coverage: f64,
+) -> Bundle {
+    let asked = SealedAsk {
+        command: report.command.clone(),
+        tool_version: report.tool.version.clone(),
+        at: ask.at,
+        window: ask.window,
+        baseline: ask.baseline,
+        min_coverage: Some(min_coverage),
+    };
+    let json = json::render(report).into_bytes();
+    bundle.seal = Some(Seal::new(asked, json, library.to_sealed()));
+    bundle
 }
 
 /// The runbooks sealed in a recording, where they are to judge and are whole.

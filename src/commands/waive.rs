@@ -33,6 +33,11 @@ pub(super) fn applied(
     waivers.iter().map(one).collect()
 }
 
+/// Refuses waivers of what does not exist, before anything is sampled.
+pub(super) fn check(waivers: &[config::Waiver], library: &Library) -> Result<(), Failure> {
+    waivers.iter().try_for_each(|waiver| known(&waiver.finding, library))
+}
+
 fn is_found(report: &Report, finding: &str) -> bool {
     let causes = report.causes.iter().filter(|cause| cause.status == Status::Supported);
     let symptoms = report.symptoms.iter().map(|symptom| &symptom.signal);

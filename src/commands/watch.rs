@@ -12,14 +12,14 @@ use crate::{config::Settings, exit::Exit, report::changes, sources::http};
 /// Judges until interrupted. The first report is written whole, then one line for each change.
 pub(super) fn run(scope: &Scope, settings: &Settings, interval: Duration) -> anyhow::Result<Exit> {
     let mut last = judged(scope, settings)?;
-    deliver(&last.report, settings)?;
+    deliver(&last, settings)?;
     while !last.cut_short {
         if let Some(exit) = pause(interval)? {
             return Ok(exit);
         }
         let next = judged(scope, settings)?;
         if settings.output.is_some() {
-            deliver(&next.report, settings)?;
+            deliver(&next, settings)?;
         }
         let at = next.report.window.to.as_deref().unwrap_or("at an unknown time");
         for change in changes::between(&last.report, &next.report) {

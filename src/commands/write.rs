@@ -1,7 +1,7 @@
 //! The one writer: results to stdout or a file, everything else to stderr.
 
 use std::{
-    fs::{OpenOptions, Permissions},
+    fs::{DirBuilder, OpenOptions, Permissions},
     io::{self, ErrorKind, Write},
     path::Path,
 };
@@ -70,6 +70,26 @@ pub(crate) fn file(path: &Path, text: &str) -> anyhow::Result<()> {
     };
     written
         .with_context(|| format!("failed to write {}; nothing was changed there", path.display()))
+}
+
+/// Writes a file that only its owner may read, in place of what is there.
+pub(crate) fn private(path: &Path, body: &[u8]) -> io::Result<()> {
+    let mut temporary = tempfile::Builder::new().tempfile_in(parent(path))?;
+    temporary.write_all(body)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Makes a folder that only its owner may enter, where there is none.
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 /// A pipe or a device has nothing to keep whole, and must not be replaced.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     evidence::{Evidence, Span},
-    signals,
+    signals::{self, course::over_time as course},
     stats::{mann_kendall, theil_sen},
     unit::Unit,
 };
@@ -18,7 +18,7 @@ const HOUR: f64 = 3600.0;
 pub fn trends(evidence: &Evidence, span: Span, limits: &TrendLimits) -> Vec<Trend> {
     let of = |rule: &TrendRule| {
         let signal = signals::find(&rule.signal)?;
-        trend(rule, signal.unit, &signals::over_time(evidence, signal, span), limits)
+        trend(rule, signal.unit, &course(evidence, signal, span).points, limits)
     };
     limits.of.iter().filter_map(of).collect()
 }

@@ -325,7 +325,7 @@ fn reading(row: &ReadingRow) -> String {
 }
 
 /// Outside text in running text: harmless, bounded, and without any Markdown or HTML of its own.
-fn text(raw: &str) -> String {
+pub(super) fn text(raw: &str) -> String {
     let clean = shorten_end(&clean(raw), MAX_TEXT);
     let mut out = String::with_capacity(clean.len());
     let mut before = ' ';

@@ -533,8 +533,10 @@ fn is_zero(number: &u32) -> bool {
 
 pub mod build;
 pub mod changes;
+pub mod fleet;
 pub mod html;
 pub mod json;
+pub mod junit;
 pub mod markdown;
 pub mod markup;
 pub mod svg;

@@ -1,6 +1,7 @@
 //! A careful HTTP client: one origin, whole-request deadlines, bounded bodies, errors as words.
 
 mod failure;
+mod send;
 #[cfg(feature = "aws")]
 mod sign;
 
@@ -17,6 +18,7 @@ use reqwest::{Certificate, Identity, Method, RequestBuilder, Response, Url};
 use failure::{Astray, root};
 pub use failure::{Failure, FailureKind};
 pub(super) use failure::{failure, os_error};
+pub use send::{Request, Sent};
 
 use crate::evidence::bundle;
 
@@ -141,16 +143,14 @@ pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
 impl Client {
     /// A client of the server at `target`.
     pub fn new(target: &str, options: &Options) -> Result<Self, String> {
-        let mut base = parse_target(target)?;
         let mut options = options.clone();
         if let Some(key) = &mut options.api_key {
             *key = key.trim().to_owned();
             if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err("the API key holds characters that no HTTP header may have".into());
             }
-            let _ = base.set_username("");
-            let _ = base.set_password(None);
         }
+        let base = base(target, &options)?;
         let secrets = secrets(&base, &options);
         // A connection kept alive may be closed by the server just as it is used again, which
         // would read as a failure of the server: where any are kept, then no longer than servers do.
@@ -182,6 +182,18 @@ impl Client {
             format!("no HTTPS client can be set up ({}); try --insecure", root(&error))
         })?;
         Ok(Self { inner, base, options, secrets })
+    }
+
+    /// A client of another server that shares what is costly to set up; `None` where that server
+    /// has to be reached in another way.
+    pub fn beside(&self, target: &str) -> Result<Option<Self>, String> {
+        let base = base(target, &self.options)?;
+        let way = |url: &Url| (url.scheme().to_owned(), is_loopback(url));
+        if way(&base) != way(&self.base) {
+            return Ok(None);
+        }
+        let secrets = secrets(&base, &self.options);
+        Ok(Some(Self { base, secrets, ..self.clone() }))
     }
 
     /// The URL of a path, without credentials.
@@ -361,6 +373,16 @@ impl Client {
             }
         }
     }
+}
+
+/// The URL of a target; a key stands in for user and password.
+fn base(target: &str, options: &Options) -> Result<Url, String> {
+    let mut base = parse_target(target)?;
+    if options.api_key.is_some() {
+        let _ = base.set_username("");
+        let _ = base.set_password(None);
+    }
+    Ok(base)
 }
 
 /// The `Date` of an answer, as `Sun, 06 Nov 1994 08:49:37 GMT`.

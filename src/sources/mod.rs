@@ -18,6 +18,7 @@ pub mod nvml;
 pub mod openai;
 pub mod prometheus;
 mod read;
+pub mod tickets;
 pub mod vllm;
 
 pub use read::read;

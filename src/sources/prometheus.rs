@@ -11,6 +11,7 @@ mod query;
 mod read;
 mod record;
 mod replicas;
+mod targets;
 
 use std::{
     collections::BTreeSet,
@@ -25,6 +26,7 @@ use plan::Found;
 pub(super) use read::read;
 use record::{Column, Grain, Named, Part, Record};
 use replicas::Replicas;
+pub use targets::{Scraped, targets};
 
 /// Name of the source, and of its folder in a bundle.
 pub const ID: &str = "prometheus";

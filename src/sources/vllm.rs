@@ -2,6 +2,7 @@
 
 mod completion;
 mod discover;
+mod many;
 mod status;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use super::local;
 use crate::evidence::bundle::{self, Bundle};
 use crate::evidence::{Probe, SourceState, SourceStatus};
 pub use discover::{Discovery, Tried, discover};
+pub use many::{Visit, sample_all};
 
 /// Formats of `/metrics` that are understood.
 const ACCEPT: &str =
@@ -112,7 +114,7 @@ pub async fn sample(
     progress: &mut dyn FnMut(Progress),
 ) -> Bundle {
     let mut sampler = match Client::new(&live.url, &live.http) {
-        Ok(client) => Sampler::new(client),
+        Ok(client) => Sampler::new(client.clone(), server_args(&client)),
         Err(why) => return unusable(live, why),
     };
     let stopped = {
@@ -179,7 +181,7 @@ struct Sampler {
 }
 
 impl Sampler {
-    fn new(client: Client) -> Self {
+    fn new(client: Client, server_args: Vec<String>) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let mut bundle = Bundle::default();
         let meta = &mut bundle.meta;
@@ -187,7 +189,7 @@ impl Sampler {
         meta.target = Some(client.shown(""));
         meta.tool_version = Some(env!("CARGO_PKG_VERSION").into());
         meta.started = Some(rounded(now));
-        meta.server_args = server_args(&client);
+        meta.server_args = server_args;
         Self {
             client,
             bundle,
@@ -243,6 +245,11 @@ impl Sampler {
     fn nothing_is_there(&self) -> bool {
         let all = || self.scrapes.iter().chain(self.probes.values().flatten());
         all().all(|outcome| outcome.as_ref().is_err_and(|failure| failure.kind.is_connect()))
+    }
+
+    /// Whether no request of any round had an answer.
+    fn nothing_came(&self) -> bool {
+        self.scrapes.iter().chain(self.probes.values().flatten()).all(Result::is_err)
     }
 
     /// One round: all paths at once, each with its own deadline, each kept as soon as it is done.

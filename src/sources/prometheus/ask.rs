@@ -139,6 +139,12 @@ impl Asker {
         self.post("/api/v1/query_range", &form).await
     }
 
+    /// Asks for a page beside the queries; `None` where it is not there.
+    pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Option<Vec<u8>> {
+        let answer = self.client.get_with(path, query).await.ok()?;
+        (answer.status == 200).then_some(answer.body)
+    }
+
     async fn post(&self, path: &str, form: &[(&str, &str)]) -> Result<answer::Answers, Trouble> {
         let shown = self.client.shown(path);
         let answered = self.client.post_form(path, form, MAX_BODY).await;
