@@ -11,7 +11,7 @@ use clap_complete::Shell;
 use schemars::{Schema, schema_for};
 use serde_json::json;
 
-use super::{coverage, write};
+use super::{coverage, faults, write};
 use crate::{
     cli::{self, GenerateArgs, SchemaOf},
     config::FileConfig,
@@ -94,6 +94,7 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     }
     let score = published(root)?;
     let rules = Rules::embedded()?;
+    let matrix = faults::read(root)?;
     let parts = [
         ("README.md", "exit codes", exit::markdown_table()),
         ("README.md", "causes", causes_table(&Library::embedded()?)),
@@ -105,6 +106,8 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         (MONITORING, "alerts", tables::alerts(&rules, &Library::embedded()?.policy)),
         (MONITORING, "objectives", tables::objectives(&rules)),
         (MONITORING, "tiers", tables::tiers(&rules)),
+        (RELIABILITY, "faults of servers", matrix.network.markdown()),
+        (RELIABILITY, "faults of files", matrix.files.markdown()),
         (DASHBOARDS, "panels", panels_table(&rules)),
         (DASHBOARDS, "gateway metrics", gateway_table()),
     ];
@@ -146,6 +149,8 @@ fn policy() -> anyhow::Result<String> {
 }
 /// The page about alerts and objectives.
 const MONITORING: &str = "docs/monitoring.md";
+/// The page about faults.
+const RELIABILITY: &str = "docs/reliability.md";
 /// The page that holds the panels.
 const DASHBOARDS: &str = "docs/dashboards.md";
 

@@ -7,6 +7,7 @@ pub mod coverage;
 pub mod dashboard;
 pub mod eval;
 pub mod explain;
+pub mod faults;
 pub mod generate;
 mod given;
 pub mod handle;

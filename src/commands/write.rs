@@ -1,6 +1,7 @@
 //! The one writer: results to stdout or a file, everything else to stderr.
 
 use std::{
+    borrow::Cow,
     fs::{OpenOptions, Permissions},
     io::{self, ErrorKind, Write},
     path::Path,
@@ -9,7 +10,7 @@ use std::{
 use anyhow::Context;
 
 use super::Failure;
-use crate::exit::Exit;
+use crate::{exit::Exit, report::text::is_hazard};
 
 /// Writes a result to stdout. A reader that went away (`| head`) is no error.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
@@ -35,10 +36,24 @@ pub(crate) fn stream<T>(
     }
 }
 
-/// Writes a line for people to stderr.
+/// Writes a line for people to stderr. Names of entries, models and servers come from outside:
+/// what could act on a terminal is spelt out.
 pub(crate) fn note(text: &str) {
     // Where stderr is gone, nobody can be told.
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", harmless(text));
+}
+
+/// A text without anything that moves the cursor, hides itself or reorders its neighbours.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| is_hazard(c) && !matches!(c, '\n' | '\t');
+    if !text.contains(acts) {
+        return text.into();
+    }
+    let spelt = |mut out: String, c: char| {
+        if acts(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+        out
+    };
+    text.chars().fold(String::with_capacity(text.len()), spelt).into()
 }
 
 /// Refuses a destination that cannot be written, before anything is gathered for it.
@@ -109,6 +124,12 @@ mod tests {
         file(&path, "two").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_could_act_on_a_terminal_is_spelt_out() {
+        assert_eq!(harmless("a\u{1b}[2J\u{202e}b\n\tc"), "a\\u{1b}[2J\\u{202e}b\n\tc");
+        assert!(matches!(harmless("plain"), Cow::Borrowed("plain")));
     }
 
     #[test]

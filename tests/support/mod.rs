@@ -19,6 +19,8 @@ pub struct Request {
     pub path: String,
     /// The whole head, lower case but for values.
     pub head: String,
+    /// What was posted.
+    pub body: Vec<u8>,
 }
 
 /// A server that remembers what it was asked.
@@ -85,8 +87,9 @@ fn read_request(stream: &mut TcpStream) -> Option<Request> {
     let head = String::from_utf8_lossy(&head).into_owned();
     let path = head.split(' ').nth(1)?.to_owned();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-    stream.read_exact(&mut vec![0; length.unwrap_or(0)]).ok()?;
-    Some(Request { path, head })
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).ok()?;
+    Some(Request { path, head, body })
 }
 
 /// Answers a path as a healthy vLLM does.

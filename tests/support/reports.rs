@@ -176,6 +176,7 @@ pub fn healthy() -> Report {
             source("log", SourceState::Ok, "1,204 lines"),
             source("nvml", SourceState::NotConfigured, "NVML did not load"),
         ],
+        waivers: vec![],
     }
 }
 
