@@ -1,6 +1,8 @@
 //! What each fuzz target does with its bytes. The fuzzer's binaries and `tests/corpora.rs` both call
 //! these functions, so every input that was kept is also an ordinary test.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 #[path = "../tests/support/harmless.rs"]
 mod harmless;
 #[path = "../tests/support/reports.rs"]

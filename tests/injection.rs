@@ -56,7 +56,7 @@ type Put = fn(&mut Bundle, &str);
 /// Every place, and whether its text stands in the report.
 const PLACES: [(&str, bool, Put); 22] = [
     ("target", true, |it, text| it.meta.target = Some(text.into())),
-    ("version", true, |it, text| it.meta.vllm_version = Some(text.into())),
+    ("version", false, |it, text| it.meta.vllm_version = Some(text.into())),
     ("tool", false, |it, text| it.meta.tool_version = Some(text.into())),
     ("flag", false, |it, text| {
         it.meta.server_args = vec!["vllm".into(), "serve".into(), "--max-num-seqs".into(), text.into()];
@@ -66,18 +66,18 @@ const PLACES: [(&str, bool, Put); 22] = [
     ("note", true, |it, text| it.notes.push(status("bundle", text))),
     ("model", true, |it, text| add_line(it, "vllm:num_requests_running", "model_name", text)),
     ("engine", false, |it, text| add_line(it, "vllm:num_requests_running", "engine", text)),
-    ("config", true, |it, text| add_line(it, "vllm:cache_config_info", "block_size", text)),
+    ("config", false, |it, text| add_line(it, "vllm:cache_config_info", "block_size", text)),
     ("garbage", true, |it, text| {
         let page = it.scrapes.values_mut().next_back().unwrap();
         page.extend(format!("{}\n", text.replace(['\n', '\r'], " ")).bytes());
     }),
-    ("served", true, |it, text| probe(it, "/v1/models", &json!({"data": [{"id": text}]}))),
+    ("served", false, |it, text| probe(it, "/v1/models", &json!({"data": [{"id": text}]}))),
     ("release", true, |it, text| probe(it, "/version", &json!({"version": text}))),
     ("error", true, |it, text| {
         let last = it.probes.values_mut().next_back().unwrap();
         last.insert("/health".into(), Probe { error: Some(text.into()), ..Probe::default() });
     }),
-    ("log", false, |it, text| {
+    ("log", true, |it, text| {
         let line = format!("ERROR x: CUDA out of memory occurred when warming up {text}\n");
         it.log.get_or_insert_default().extend(line.bytes());
     }),
@@ -122,7 +122,7 @@ const PLACES: [(&str, bool, Put); 22] = [
         record(it, "prometheus", &json!({"from_ms": first - 60_000, "to_ms": end,
             "lost": [text], "answers": answers}));
     }),
-    ("mlflow", true, |it, text| {
+    ("mlflow", false, |it, text| {
         let traces: Vec<Value> = requests(it, text)
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())

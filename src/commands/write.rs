@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
+use tempfile::NamedTempFile;
 
 use super::Failure;
 use crate::{exit::Exit, report::text::is_hazard};
@@ -45,15 +46,23 @@ pub(crate) fn note(text: &str) {
 
 /// A text without anything that moves the cursor, hides itself or reorders its neighbours.
 fn harmless(text: &str) -> Cow<'_, str> {
-    let acts = |c: char| is_hazard(c) && !matches!(c, '\n' | '\t');
-    if !text.contains(acts) {
+    if !acts(text) {
         return text.into();
     }
     let spelt = |mut out: String, c: char| {
-        if acts(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+        if is_act(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
         out
     };
     text.chars().fold(String::with_capacity(text.len()), spelt).into()
+}
+
+/// Whether a text holds what could act on a terminal.
+pub(crate) fn acts(text: &str) -> bool {
+    text.contains(is_act)
+}
+
+fn is_act(c: char) -> bool {
+    is_hazard(c) && !matches!(c, '\n' | '\t')
 }
 
 /// Refuses a destination that cannot be written, before anything is gathered for it.
@@ -72,8 +81,9 @@ pub(crate) fn check_destination(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Writes a file: all of it or nothing, also when the disk is full or the process is killed.
-/// Links, modes, pipes and devices stay what they are.
+/// Writes a file: all of it or nothing, also when the disk is full or the process is killed. A new
+/// one is for its owner only, as reports name models, hosts and lines of logs. Links, pipes, devices
+/// and the mode of a file that is there stay what they are.
 pub(crate) fn file(path: &Path, text: &str) -> anyhow::Result<()> {
     let newline = if text.ends_with('\n') { "" } else { "\n" };
     let text = format!("{text}{newline}");
@@ -93,10 +103,7 @@ fn stream_into(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn replace(path: &Path, text: &str, mode: Option<Permissions>) -> io::Result<()> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut temporary = builder.tempfile_in(parent(path))?;
+    let mut temporary = NamedTempFile::new_in(parent(path))?;
     temporary.write_all(text.as_bytes())?;
     if let Some(mode) = mode {
         temporary.as_file().set_permissions(mode)?;

@@ -77,8 +77,8 @@ pub struct Summary {
     /// Whether the page was cut short: OpenMetrics without its `# EOF`, or a last line that has
     /// no newline and cannot be read.
     pub truncated: bool,
-    /// Whether the last line is a sample without a newline. It is read, but a page that broke off
-    /// inside a number looks the same.
+    /// Whether the last line is a sample without a newline: a page that broke off inside a number
+    /// looks like that.
     pub unterminated: bool,
 }
 
@@ -178,21 +178,24 @@ pub fn parse<'a>(body: &'a [u8], mut each: impl FnMut(Sample<'a>)) -> Summary {
 }
 
 /// Reads a page into `set` as of time `at`: the samples of vLLM, of its HTTP layer and of its
-/// process. Start-time samples (`_created`) and those of the Python runtime are left out. `set` is
-/// untouched where the body is not a page of vLLM metrics.
+/// process. Start-time samples (`_created`) and those of the Python runtime are left out, as is the
+/// last one of a page that ends inside its line: half a number is another number. `set` is untouched
+/// where the body is not a page of vLLM metrics.
 pub fn record_page(set: &mut SeriesSet, at: Time, body: &[u8]) -> Result<Summary, PageError> {
     check_form(body)?;
     let mut kept = Vec::with_capacity(body.len() / 80);
-    let mut is_vllms = false;
-    let summary = parse(body, |sample| match Origin::of(sample.raw_name) {
-        Origin::Other => {}
-        origin => {
-            is_vllms |= origin == Origin::Vllm;
-            if !sample.raw_name.ends_with("_created") {
-                kept.push(sample);
-            }
+    let (mut is_vllms, mut keeps_last) = (false, false);
+    let summary = parse(body, |sample| {
+        let origin = Origin::of(sample.raw_name);
+        is_vllms |= origin == Origin::Vllm;
+        keeps_last = origin != Origin::Other && !sample.raw_name.ends_with("_created");
+        if keeps_last {
+            kept.push(sample);
         }
     });
+    if summary.unterminated && keeps_last {
+        kept.pop();
+    }
     if !is_vllms {
         return Err(without_vllm(body, summary));
     }

@@ -42,22 +42,22 @@ impl Beside {
     }
 }
 
-const USUAL: [&str; 9] =
-    ["--format", "json", "--window", "1s", "--timeout", "2s", "--history", "10m", "--skip"];
+const USUAL: [&str; 6] = ["--format", "json", "--window", "1s", "--timeout", "4s"];
 
 /// A sweep over the live server with all that tells of it.
 fn everything(world: &World, beside: &Beside) -> Ran {
     let servers =
         ["--url", &world.vllm, "--prometheus", &world.prometheus, "--mlflow", &world.mlflow];
     let servers = servers.iter().map(|it| (*it).to_owned()).chain(beside.args());
-    let usual = USUAL.iter().copied().chain(["nvml,host"]).map(str::to_owned);
+    let more = ["--history", "10m", "--skip", "nvml,host"];
+    let usual = USUAL.iter().copied().chain(more).map(str::to_owned);
     run(["sweep".to_owned()].into_iter().chain(servers).chain(usual))
 }
 
 /// A sweep over the live server alone, or over Prometheus alone: what is needed then is missed.
 fn alone(flag: &str, url: &str) -> Ran {
-    let window = if flag == "--url" { &USUAL[..6] } else { &USUAL[..2] };
-    run(["sweep", flag, url].iter().chain(window))
+    let (live, past) = (&USUAL[..], [&USUAL[..2], &USUAL[4..]].concat());
+    run(["sweep", flag, url].iter().chain(if flag == "--url" { live } else { &past }))
 }
 
 fn fine(ran: &Ran) -> Sources {

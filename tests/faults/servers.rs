@@ -162,10 +162,13 @@ fn huge(stream: &mut TcpStream) {
     let _ = stream.shutdown(Shutdown::Both);
 }
 
-/// Bytes that are no text, in every label or string that has a value.
+/// Bytes that are no text, in a label or a name wherever it stands.
 fn invalid(body: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(body);
-    let marked = text.replace("=\"", "=\"\u{1}").replace("\":\"", "\":\"\u{1}");
+    let places = ["engine=\"", "\"job\":\"", "\"name\":\""];
+    let marked = places.iter().fold(text.into_owned(), |text, place| {
+        text.replace(place, &format!("{place}\u{1}"))
+    });
     let bytes = marked.bytes();
     bytes.flat_map(|byte| if byte == 1 { vec![0xff, 0xfe] } else { vec![byte] }).collect()
 }
@@ -190,7 +193,7 @@ fn vllm(request: &Request, fault: &str, asked: usize) -> (&'static str, Vec<u8>)
 /// A page at the middle of the recording, then one at its end.
 fn page(fault: &str, asked: usize) -> Vec<u8> {
     let (early, late) = (&PAGES[PAGES.len() / 2], &PAGES[PAGES.len() - 1]);
-    let first = (asked == 0) != (fault == "reset-counters");
+    let first = (asked % 2 == 0) != (fault == "reset-counters");
     let page = String::from_utf8_lossy(if first { early } else { late });
     let mut out = String::new();
     for (index, line) in page.lines().enumerate() {
@@ -207,6 +210,8 @@ fn page(fault: &str, asked: usize) -> Vec<u8> {
 /// A series with its values on each page.
 struct Column {
     labels: serde_json::Map<String, Value>,
+    /// The labels as JSON.
+    text: String,
     values: Vec<(usize, f64)>,
 }
 
@@ -218,7 +223,9 @@ static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
                 let pairs = sample.labels().map(|(name, value)| (name.to_owned(), json!(value)));
                 let own = [("__name__", sample.raw_name), ("job", "vllm"), ("instance", "a:8000")];
                 let own = own.map(|(name, value)| (name.to_owned(), json!(value)));
-                Column { labels: pairs.chain(own).collect(), values: Vec::new() }
+                let labels = pairs.chain(own).collect();
+                let text = json!(labels).to_string();
+                Column { labels, text, values: Vec::new() }
             });
             column.values.push((index, sample.value));
         });
@@ -232,7 +239,7 @@ impl Column {
     }
 
     /// As a series of the API; the last sample is of now.
-    fn json(&self, fault: &str, end: f64) -> Value {
+    fn json(&self, fault: &str, end: f64) -> String {
         let half = self.values.len() / 2;
         let counts = ["_total", "_sum", "_count", "_bucket"];
         let falls = fault == "reset-counters" && counts.iter().any(|it| self.name().ends_with(it));
@@ -240,14 +247,14 @@ impl Column {
         let sample = |(number, (index, value)): (usize, &(usize, f64))| {
             let back = (PAGES.len() - 1 - index) as f64 * 5.0;
             let jump = if fault == "clock" && number % 2 == 1 { DAY } else { 0.0 };
-            let text = match fault {
-                "numbers" => ODD[number % ODD.len()].to_owned(),
-                _ => (value - if number > half { lost } else { 0.0 }).to_string(),
-            };
-            json!([end - back + jump, text])
+            let at = end - back + jump;
+            match fault {
+                "numbers" => format!("[{at},\"{}\"]", ODD[number % ODD.len()]),
+                _ => format!("[{at},\"{}\"]", value - if number > half { lost } else { 0.0 }),
+            }
         };
-        let values: Vec<Value> = self.values.iter().enumerate().map(sample).collect();
-        json!({ "metric": self.labels, "values": values })
+        let values: Vec<String> = self.values.iter().enumerate().map(sample).collect();
+        format!("{{\"metric\":{},\"values\":[{}]}}", self.text, values.join(","))
     }
 }
 
@@ -256,9 +263,11 @@ fn prometheus(request: &Request, fault: &str, _: usize) -> (&'static str, Vec<u8
     let query = String::from_utf8_lossy(&request.body);
     let has = |word: &str| query.contains(word);
     let end = now().floor();
-    let value = |labels: Value, value: usize| json!({ "metric": labels, "value": [end, value.to_string()] });
+    let value = |labels: Value, value: usize| {
+        json!({ "metric": labels, "value": [end, value.to_string()] }).to_string()
+    };
     let presence = || COLUMNS.iter().filter(|it| it.name() == "vllm:num_requests_running");
-    let series: Vec<Value> = match () {
+    let series: Vec<String> = match () {
         () if has("ALERTS") => Vec::new(),
         () if has("count_over_time") => {
             presence().map(|it| value(json!(it.labels), it.values.len())).collect()
@@ -279,9 +288,9 @@ fn prometheus(request: &Request, fault: &str, _: usize) -> (&'static str, Vec<u8
         }
     };
     let twice = if fault == "duplicates" { series.clone() } else { Vec::new() };
-    let series: Vec<Value> = series.into_iter().chain(twice).collect();
-    let answer = json!({ "status": "success", "data": { "resultType": "matrix", "result": series }});
-    ("200 OK", answer.to_string().into_bytes())
+    let series: Vec<String> = series.into_iter().chain(twice).collect();
+    let data = format!("{{\"resultType\":\"matrix\",\"result\":[{}]}}", series.join(","));
+    ("200 OK", format!("{{\"status\":\"success\",\"data\":{data}}}").into_bytes())
 }
 
 /// A server of the second generation with two requests in each part of the time.
