@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 

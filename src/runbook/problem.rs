@@ -122,21 +122,34 @@ impl Problem {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let level = if self.is_error() { Level::ERROR } else { Level::WARNING };
         let snippet = Snippet::source(&self.file.text)
-            .path(&self.file.path)
+            .path(visible(&self.file.path))
             .annotation(AnnotationKind::Primary.span(self.span.clone()));
-        let mut group = level.primary_title(&self.message).element(snippet);
+        let mut group = level.primary_title(visible(&self.message)).element(snippet);
         if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help));
+            group = group.element(Level::HELP.message(visible(help)));
         }
         renderer.render(&[group])
     }
 }
 
+/// A name or message in which nothing acts on a terminal: what is not printed is spelt out.
+fn visible(text: &str) -> String {
+    let spelt = |c: char| {
+        let plain = matches!(c, '\n' | '"' | '\'' | '\\');
+        let spelt = c.escape_debug().filter(|_| !plain);
+        spelt.chain(plain.then_some(c)).collect::<String>()
+    };
+    text.chars().map(spelt).collect()
+}
+
+/// Longest word that is taken for a typo, in bytes.
+const LONGEST_TYPO: usize = 64;
+
 /// The name nearest to `word`, where one is near enough to be meant.
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (word.chars().count() / 3).clamp(1, 4);
+    let names = names.into_iter().filter(|_| word.len() <= LONGEST_TYPO);
     names
-        .into_iter()
         .map(|name| (distance(word, name), name))
         .filter(|(distance, _)| *distance <= allowed)
         .min()
@@ -190,6 +203,11 @@ mod tests {
     fn swapped_neighbours_are_one_edit() {
         assert_eq!(distance("ttft", "tftt"), 1);
         assert_eq!(distance("", "abc"), 3);
+    }
+
+    #[test]
+    fn a_message_holds_nothing_that_acts() {
+        assert_eq!(visible("it's `\u{1b}[2J\u{202e}`\n"), "it's `\\u{1b}[2J\\u{202e}`\n");
     }
 
     #[test]
