@@ -99,20 +99,18 @@ pub(super) struct Judged {
 /// Gathers and judges. What is wrong with the runbooks is told before a server is sampled.
 pub(super) fn judged(scope: &Scope, settings: &Settings) -> anyhow::Result<Judged> {
     let installed = || sound_library(&settings.runbook_dirs, scope.runbook());
-    let (library, gathered, sealed) = if settings.replay.is_empty() {
-        let library = installed()?;
-        find_runbook(scope, &library)?;
-        let gathered = match settings.wait {
-            Some(time) => wait::gather(settings, &library, time)?,
-            None => gather(settings)?,
-        };
-        (library, gathered, None)
-    } else {
-        let mut gathered = gather(settings)?;
-        let sealed = gathered.bundle.seal.take();
-        let own = sealed.as_ref().and_then(|seal| seal::library(seal, settings));
-        (own.map_or_else(installed, Ok)?, gathered, sealed)
+    let live = settings.replay.is_empty();
+    let early = (live || !settings.runbook_dirs.is_empty()).then(installed).transpose()?;
+    if let Some(library) = early.as_ref().filter(|_| live) {
+        find_runbook(scope, library)?;
+    }
+    let mut gathered = match (settings.wait, &early) {
+        (Some(time), Some(library)) => wait::gather(settings, library, time)?,
+        _ => gather(settings)?,
     };
+    let sealed = gathered.bundle.seal.take();
+    let own = sealed.as_ref().and_then(|seal| seal::library(seal, settings));
+    let library = own.or(early).map_or_else(installed, Ok)?;
     let runbook = find_runbook(scope, &library)?;
     let evidence = sources::read(&gathered.bundle);
     let sealed_ask = sealed.as_ref().map(|seal| &seal.asked).filter(|it| it.command == scope.id());

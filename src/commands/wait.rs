@@ -91,25 +91,26 @@ impl Wait {
         let mut said = String::new();
         loop {
             let look = vllm::sample(&self.live, std::future::pending(), &mut |_| {}).await;
-            let mut looks = self.looks.borrow_mut();
-            let state = if is_ready(&look) {
-                looks.push(look);
-                let answered = answered(&looks);
-                if answered >= self.enough {
-                    return;
-                }
-                format!("ready; {answered} of {} requests answered since", self.enough)
-            } else {
-                looks.clear();
-                "waiting until the server is ready".to_owned()
-            };
-            drop(looks);
+            let Some(state) = self.keep(look) else { return };
             if !self.quiet && state != said {
                 write::note(&state);
                 said = state;
             }
             tokio::time::sleep(INTERVAL).await;
         }
+    }
+
+    /// Keeps a look, and says what is waited for; nothing where that is over.
+    fn keep(&self, look: Bundle) -> Option<String> {
+        let mut looks = self.looks.borrow_mut();
+        if !is_ready(&look) {
+            looks.clear();
+            return Some("waiting until the server is ready".into());
+        }
+        looks.push(look);
+        let (answered, enough) = (answered(&looks), self.enough);
+        (answered < enough)
+            .then(|| format!("ready; {answered} of {enough} requests answered since"))
     }
 }
 
@@ -129,8 +130,8 @@ fn too_early(longest: Duration, enough: f64, looks: &[Bundle]) -> SourceStatus {
 
 /// Whether the server says so itself, and shows its metrics.
 fn is_ready(look: &Bundle) -> bool {
-    let health = look.probes.values().filter_map(|round| round.get("/health"));
-    health.last().is_some_and(|probe| probe.status == Some(200)) && !look.scrapes.is_empty()
+    let health = look.probes.values().rev().find_map(|round| round.get("/health"));
+    health.is_some_and(|probe| probe.status == Some(200)) && !look.scrapes.is_empty()
 }
 
 /// Requests answered over all looks.
