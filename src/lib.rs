@@ -12,6 +12,7 @@ pub mod config;
 pub mod eval;
 pub mod evidence;
 pub mod exit;
+pub mod hazard;
 pub mod monitor;
 pub mod prefix;
 pub mod report;

@@ -59,7 +59,8 @@ const PLACES: [(&str, bool, Put); 22] = [
     ("version", false, |it, text| it.meta.vllm_version = Some(text.into())),
     ("tool", false, |it, text| it.meta.tool_version = Some(text.into())),
     ("flag", false, |it, text| {
-        it.meta.server_args = vec!["vllm".into(), "serve".into(), "--max-num-seqs".into(), text.into()];
+        it.meta.server_args =
+            vec!["vllm".into(), "serve".into(), "--max-num-seqs".into(), text.into()];
     }),
     ("status", true, |it, text| it.meta.sources.push(status("host", text))),
     ("source", true, |it, text| it.meta.sources.push(status(text, "x"))),
@@ -83,7 +84,8 @@ const PLACES: [(&str, bool, Put); 22] = [
     }),
     ("kernel", true, |it, text| {
         let text = text.replace('\n', " ");
-        let line = format!("NVRM: Xid (PCI:0000:3b:00): 79, pid=1, name={text}, GPU has fallen off\n");
+        let line =
+            format!("NVRM: Xid (PCI:0000:3b:00): 79, pid=1, name={text}, GPU has fallen off\n");
         it.kernel_log = Some(line.into_bytes());
     }),
     ("gateway", true, |it, text| it.gateway = Some(requests(it, text).into_bytes())),
@@ -99,9 +101,7 @@ const PLACES: [(&str, bool, Put); 22] = [
             "StatusCode": "Failed", "StatusMessage": text});
         let alarm = json!({"AlarmName": text, "StateValue": "ALARM",
             "StateUpdatedTimestamp": stamp(it, 60)});
-        let answer = |service: &str, operation: &str, output: Value| {
-            json!({"service": service, "operation": operation, "output": output})
-        };
+        let answer = |service: &str, operation: &str, output: Value| json!({"service": service, "operation": operation, "output": output});
         let answers = json!([
             answer("application-autoscaling", "DescribeScalingActivities",
                 json!({"ScalingActivities": [activity]})),
@@ -119,18 +119,21 @@ const PLACES: [(&str, bool, Put); 22] = [
                 "__name__": "vllm:num_requests_running", "instance": text, "job": "vllm"}))]},
             {"part": "alerts", "query": text, "series": [series(json!({"alertname": text}))]},
         ]);
-        record(it, "prometheus", &json!({"from_ms": first - 60_000, "to_ms": end,
-            "lost": [text], "answers": answers}));
+        record(
+            it,
+            "prometheus",
+            &json!({"from_ms": first - 60_000, "to_ms": end,
+            "lost": [text], "answers": answers}),
+        );
     }),
     ("mlflow", false, |it, text| {
-        let traces: Vec<Value> = requests(it, text)
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        let traces: Vec<Value> =
+            requests(it, text).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         record(it, "mlflow", &json!({ "traces": traces }));
     }),
     ("adapter", false, |it, text| {
-        let folder = AdapterFolder { folder: text.into(), error: Some(text.into()), ..Default::default() };
+        let folder =
+            AdapterFolder { folder: text.into(), error: Some(text.into()), ..Default::default() };
         it.adapters.insert(it.span_ms().unwrap().1, vec![folder]);
     }),
 ];

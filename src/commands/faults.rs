@@ -63,7 +63,8 @@ impl Table {
     /// The table in Markdown: a row for each fault, a column for each source.
     pub fn markdown(&self) -> String {
         let titles: Vec<&str> = self.sources.iter().map(|(_, title)| title.as_str()).collect();
-        let head = format!("| fault | {} |\n|---|{}\n", titles.join(" | "), "---|".repeat(titles.len()));
+        let head =
+            format!("| fault | {} |\n|---|{}\n", titles.join(" | "), "---|".repeat(titles.len()));
         let rows = self.faults.iter().map(|fault| {
             let cell = |(id, _): &(String, String)| {
                 fault.gives.get(id).map_or("–".into(), |states| states.join(" or "))

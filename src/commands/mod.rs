@@ -37,6 +37,7 @@ use crate::{
     },
     config::{self, Environment},
     exit::Exit,
+    hazard,
     runbook::Library,
     sources::nvml,
 };
@@ -116,7 +117,7 @@ fn ask_driver(library: Option<&Path>) -> anyhow::Result<Exit> {
 /// Help and version go to stdout and are no error; usage errors exit with 2.
 fn usage(error: &clap::Error) -> Exit {
     let plain = error.render().to_string();
-    if write::acts(&plain) {
+    if hazard::acts(&plain) {
         write::note(plain.trim_end());
     } else {
         // A reader that went away leaves nobody to tell.

@@ -1,7 +1,6 @@
 //! The one writer: results to stdout or a file, everything else to stderr.
 
 use std::{
-    borrow::Cow,
     fs::{OpenOptions, Permissions},
     io::{self, ErrorKind, Write},
     path::Path,
@@ -11,7 +10,7 @@ use anyhow::Context;
 use tempfile::NamedTempFile;
 
 use super::Failure;
-use crate::{exit::Exit, report::text::is_hazard};
+use crate::{exit::Exit, hazard};
 
 /// Writes a result to stdout. A reader that went away (`| head`) is no error.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
@@ -41,28 +40,7 @@ pub(crate) fn stream<T>(
 /// what could act on a terminal is spelt out.
 pub(crate) fn note(text: &str) {
     // Where stderr is gone, nobody can be told.
-    let _ = writeln!(io::stderr().lock(), "{}", harmless(text));
-}
-
-/// A text without anything that moves the cursor, hides itself or reorders its neighbours.
-fn harmless(text: &str) -> Cow<'_, str> {
-    if !acts(text) {
-        return text.into();
-    }
-    let spelt = |mut out: String, c: char| {
-        if is_act(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
-        out
-    };
-    text.chars().fold(String::with_capacity(text.len()), spelt).into()
-}
-
-/// Whether a text holds what could act on a terminal.
-pub(crate) fn acts(text: &str) -> bool {
-    text.contains(is_act)
-}
-
-fn is_act(c: char) -> bool {
-    is_hazard(c) && !matches!(c, '\n' | '\t')
+    let _ = writeln!(io::stderr().lock(), "{}", hazard::spelt(text));
 }
 
 /// Refuses a destination that cannot be written, before anything is gathered for it.
@@ -131,12 +109,6 @@ mod tests {
         file(&path, "two").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn what_could_act_on_a_terminal_is_spelt_out() {
-        assert_eq!(harmless("a\u{1b}[2J\u{202e}b\n\tc"), "a\\u{1b}[2J\\u{202e}b\n\tc");
-        assert!(matches!(harmless("plain"), Cow::Borrowed("plain")));
     }
 
     #[test]

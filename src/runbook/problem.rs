@@ -6,6 +6,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde_saphyr::Location;
 
 use super::Severity;
+use crate::hazard;
 
 /// A YAML file with its text, kept so that every message can point into it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,25 +122,15 @@ impl Problem {
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let level = if self.is_error() { Level::ERROR } else { Level::WARNING };
-        let snippet = Snippet::source(&self.file.text)
-            .path(visible(&self.file.path))
+        let snippet = Snippet::source(hazard::marked(&self.file.text))
+            .path(hazard::spelt(&self.file.path))
             .annotation(AnnotationKind::Primary.span(self.span.clone()));
-        let mut group = level.primary_title(visible(&self.message)).element(snippet);
+        let mut group = level.primary_title(hazard::spelt(&self.message)).element(snippet);
         if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(visible(help)));
+            group = group.element(Level::HELP.message(hazard::spelt(help)));
         }
         renderer.render(&[group])
     }
-}
-
-/// A name or message in which nothing acts on a terminal: what is not printed is spelt out.
-fn visible(text: &str) -> String {
-    let spelt = |c: char| {
-        let plain = matches!(c, '\n' | '"' | '\'' | '\\');
-        let spelt = c.escape_debug().filter(|_| !plain);
-        spelt.chain(plain.then_some(c)).collect::<String>()
-    };
-    text.chars().map(spelt).collect()
 }
 
 /// Longest word that is taken for a typo, in bytes.
@@ -203,11 +194,6 @@ mod tests {
     fn swapped_neighbours_are_one_edit() {
         assert_eq!(distance("ttft", "tftt"), 1);
         assert_eq!(distance("", "abc"), 3);
-    }
-
-    #[test]
-    fn a_message_holds_nothing_that_acts() {
-        assert_eq!(visible("it's `\u{1b}[2J\u{202e}`\n"), "it's `\\u{1b}[2J\\u{202e}`\n");
     }
 
     #[test]

@@ -130,6 +130,16 @@ pub enum PageError {
         /// The first line that could not be read.
         first: BadLine,
     },
+    /// Lines of vLLM came, and none of them can be read.
+    #[error(
+        "no line of vLLM on the page can be read: line {} reads `{}` ({}); does a proxy rewrite it, \
+         or do names of models hold bytes that are no text? try the path /metrics on vLLM's own port",
+        first.line, first.excerpt, first.why
+    )]
+    Torn {
+        /// The first line that could not be read.
+        first: BadLine,
+    },
     /// Metrics are announced, but none has a value.
     #[error(
         "the metrics page announces {families} metrics and has no sample of any; the server may \
@@ -256,10 +266,12 @@ fn check_form(body: &[u8]) -> Result<(), PageError> {
 }
 
 fn without_vllm(body: &[u8], summary: Summary) -> PageError {
-    if summary.samples > 0 {
+    let torn = summary.first_bad.as_ref().is_some_and(|line| line.excerpt.starts_with("vllm"));
+    if summary.samples > 0 && !torn {
         return foreign_samples(body);
     }
     match summary.first_bad {
+        Some(first) if torn => PageError::Torn { first },
         Some(first) => PageError::Garbage { first },
         None => PageError::NoSamples { families: summary.families },
     }

@@ -46,7 +46,9 @@ impl Files {
         let files = Self { folder, end: bundle.span_ms().unwrap().1 };
         bundle.save(&files.at("recording")).unwrap();
         bundle.save(&files.at("recording.tar.zst")).unwrap();
-        for (source, _, name) in SOURCES.into_iter().filter(|it| !["archive", "folder"].contains(&it.0)) {
+        for (source, _, name) in
+            SOURCES.into_iter().filter(|it| !["archive", "folder"].contains(&it.0))
+        {
             match source {
                 "runbook" => {
                     fs::create_dir(files.at(name)).unwrap();
@@ -150,7 +152,9 @@ fn spoil(source: &str, fault: &str, path: &Path, good: &[u8]) {
         "truncated" => write(&good[..good.len() / 2]),
         "bomb" => write(&bomb(source)),
         "line" => write(&long_line(source)),
-        "utf8" => write(&[&good[..good.len() / 2], b"\xff\xfe\xc0\x80", &good[good.len() / 2..]].concat()),
+        "utf8" => {
+            write(&[&good[..good.len() / 2], b"\xff\xfe\xc0\x80", &good[good.len() / 2..]].concat())
+        }
         "loop" => symlink(path, path).unwrap(),
         "outside" => write(&archive("../../etc/x", b"x")),
         "types" => write(&wrong_types(source)),

@@ -76,7 +76,12 @@ fn servers_that_fail() {
     }
     for (flag, url) in [("--url", &world.vllm), ("--prometheus", &world.prometheus)] {
         let ran = alone(flag, url);
-        assert_eq!((ran.json()["verdict"].as_str(), ran.code), (Some("healthy"), 0), "{}", ran.said());
+        assert_eq!(
+            (ran.json()["verdict"].as_str(), ran.code),
+            (Some("healthy"), 0),
+            "{}",
+            ran.said()
+        );
     }
     assert_table(&MATRIX.network, |source, fault| {
         let world = World::start((source, &fault.id));

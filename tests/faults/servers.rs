@@ -166,9 +166,9 @@ fn huge(stream: &mut TcpStream) {
 fn invalid(body: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(body);
     let places = ["engine=\"", "\"job\":\"", "\"name\":\""];
-    let marked = places.iter().fold(text.into_owned(), |text, place| {
-        text.replace(place, &format!("{place}\u{1}"))
-    });
+    let marked = places
+        .iter()
+        .fold(text.into_owned(), |text, place| text.replace(place, &format!("{place}\u{1}")));
     let bytes = marked.bytes();
     bytes.flat_map(|byte| if byte == 1 { vec![0xff, 0xfe] } else { vec![byte] }).collect()
 }
@@ -298,7 +298,8 @@ fn mlflow(request: &Request, fault: &str, _: usize) -> (&'static str, Vec<u8>) {
     let path = request.path.split('?').next().unwrap_or_default();
     let jump = if fault == "clock" { 365.0 * DAY } else { 0.0 };
     let start = ((now() - 60.0 + jump) * 1e9) as u64;
-    let number = |good: &str, odd: &str| if fault == "numbers" { odd.to_owned() } else { good.into() };
+    let number =
+        |good: &str, odd: &str| if fault == "numbers" { odd.to_owned() } else { good.into() };
     let span = json!({
         "name": "vllm_inference", "start_time": start, "end_time": start + 400_000_000,
         "attributes": {

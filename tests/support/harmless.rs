@@ -65,7 +65,9 @@ fn assert_calls_nobody(text: &str) {
 pub fn assert_page(text: &str) {
     assert_no_escape(text);
     let lower = text.to_lowercase();
-    for tag in ["<script>alert", "<img src=x", "<http://evil", "href=\"javascript:", "href='javascript:"] {
+    for tag in
+        ["<script>alert", "<img src=x", "<http://evil", "href=\"javascript:", "href='javascript:"]
+    {
         assert!(!lower.contains(tag), "{tag}: {text}");
     }
 }

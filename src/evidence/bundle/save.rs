@@ -63,8 +63,7 @@ impl Bundle {
     fn save_folder(&self, path: &Path) -> io::Result<()> {
         let closed = fs::Permissions::from_mode(0o700);
         let mut folder = Builder::new();
-        let folder =
-            folder.prefix(".diagnose-").permissions(closed).tempdir_in(parent(path))?;
+        let folder = folder.prefix(".diagnose-").permissions(closed).tempdir_in(parent(path))?;
         let adapters = (!self.adapters.is_empty()).then_some("adapters");
         let records = self.records.keys().copied();
         for sub in ["scrapes", "probes"].into_iter().chain(adapters).chain(records) {
