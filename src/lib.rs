@@ -13,6 +13,7 @@ pub mod config;
 pub mod eval;
 pub mod evidence;
 pub mod exit;
+pub mod hazard;
 pub mod load;
 pub mod monitor;
 pub mod prefix;

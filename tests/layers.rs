@@ -8,13 +8,14 @@ use std::{
 
 /// Each module with the modules that its code may name. Modules that are not listed are on top.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("hazard", &[]),
     ("unit", &[]),
     ("stats", &[]),
     ("evidence", &["unit", "stats"]),
     ("sources", &["evidence", "unit", "stats"]),
     ("signals", &["evidence", "unit", "stats"]),
-    ("runbook", &["signals", "unit", "stats"]),
-    ("report", &["runbook", "signals", "evidence", "unit", "stats"]),
+    ("runbook", &["signals", "unit", "stats", "hazard"]),
+    ("report", &["runbook", "signals", "evidence", "unit", "stats", "hazard"]),
     ("monitor", &["load", "report", "runbook", "signals", "evidence", "unit", "stats"]),
     ("prefix", &["report", "unit", "stats"]),
     ("load", &["report", "runbook", "signals", "evidence", "unit", "stats"]),

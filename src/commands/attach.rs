@@ -37,8 +37,8 @@ pub(super) struct Pages {
     pub(super) json: String,
     /// For GitHub.
     pub(super) markdown: String,
-    /// For a browser.
-    pub(super) html: String,
+    /// For a browser, where there is such a form.
+    pub(super) html: Option<String>,
     /// As on a wide screen, for places that know no Markdown.
     pub(super) text: String,
 }
@@ -152,7 +152,7 @@ fn to_jira(key: &str, settings: &Settings, pages: &Pages) -> Result<Ticket, Stri
 fn files(settings: &Settings, pages: &Pages) -> io::Result<Vec<Attached>> {
     let file = |name: &str, body: &str| Attached { name: name.into(), body: body.into() };
     let mut files = vec![file("report.json", &pages.json), file("report.md", &pages.markdown)];
-    files.push(file("report.html", &pages.html));
+    files.extend(pages.html.as_deref().map(|page| file("report.html", page)));
     let bundle = settings.bundle.as_deref().filter(|path| path.is_file());
     if let Some((path, name)) = bundle.and_then(|path| Some((path, path.file_name()?))) {
         files.push(Attached { name: name.to_string_lossy().into_owned(), body: read(path)? });

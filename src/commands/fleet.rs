@@ -107,6 +107,7 @@ fn pages(fleet: &Fleet) -> Pages {
     let style = Style { width: attach::COLUMNS, color: false, verbose: 1, quiet: false };
     Pages {
         json: fleet.to_json(),
+        html: None,
         markdown: fleet::markdown(fleet),
         text: fleet::terminal(fleet, &style),
     }

@@ -11,7 +11,7 @@ use clap_complete::Shell;
 use schemars::{Schema, schema_for};
 use serde_json::json;
 
-use super::{coverage, write};
+use super::{coverage, faults, write};
 use crate::{
     cli::{self, GenerateArgs, SchemaOf},
     compare,
@@ -106,6 +106,7 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     let score = published(root)?;
     let rules = Rules::embedded()?;
     let loads = Loads::load(&[])?;
+    let matrix = faults::read(root)?;
     let parts = [
         ("README.md", "exit codes", exit::markdown_table()),
         ("README.md", "causes", causes_table(&Library::embedded()?)),
@@ -121,6 +122,8 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         (LOAD, "scenarios", load::tables::scenarios(&loads)),
         (LOAD, "gate", load::tables::gate(&loads)),
         (LOAD, "client", load::tables::client(&loads)),
+        (RELIABILITY, "faults of servers", matrix.network.markdown()),
+        (RELIABILITY, "faults of files", matrix.files.markdown()),
         (DASHBOARDS, "panels", panels_table(&rules)),
         (DASHBOARDS, "gateway metrics", gateway_table()),
     ];
@@ -171,6 +174,8 @@ fn policy(asks: &[&Ask]) -> anyhow::Result<String> {
 const MONITORING: &str = "docs/monitoring.md";
 /// The page about load tests.
 const LOAD: &str = "docs/load.md";
+/// The page about faults.
+const RELIABILITY: &str = "docs/reliability.md";
 /// The page that holds the panels.
 const DASHBOARDS: &str = "docs/dashboards.md";
 

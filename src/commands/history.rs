@@ -158,6 +158,7 @@ pub(super) fn prometheus(
         metrics: metrics(),
         http: http::Options {
             timeout: live.timeout,
+            max_body: live.max_body as usize,
             api_key: token.map(Into::into),
             extra_ca: live.ca.iter().cloned().collect(),
             insecure: live.insecure,

@@ -15,6 +15,7 @@ pub mod coverage;
 pub mod dashboard;
 pub mod eval;
 pub mod explain;
+pub mod faults;
 mod fleet;
 pub mod generate;
 mod given;
@@ -50,6 +51,7 @@ use crate::{
     },
     config::{self, Environment},
     exit::Exit,
+    hazard,
     runbook::Library,
     sources::nvml,
 };
@@ -137,8 +139,13 @@ fn ask_driver(library: Option<&Path>) -> anyhow::Result<Exit> {
 
 /// Help and version go to stdout and are no error; usage errors exit with 2.
 fn usage(error: &clap::Error) -> Exit {
-    // A reader that went away leaves nobody to tell.
-    let _ = error.print();
+    let plain = error.render().to_string();
+    if hazard::acts(&plain) {
+        write::note(plain.trim_end());
+    } else {
+        // A reader that went away leaves nobody to tell.
+        let _ = error.print();
+    }
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Clean,
         _ => Exit::Failed,

@@ -90,7 +90,7 @@ fn pages(report: &Report) -> Pages {
     Pages {
         json: json::render(report),
         markdown: markdown::render(report),
-        html: html::render(report),
+        html: Some(html::render(report)),
         text: terminal::render(report, &style),
     }
 }

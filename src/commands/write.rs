@@ -7,9 +7,10 @@ use std::{
 };
 
 use anyhow::Context;
+use tempfile::NamedTempFile;
 
 use super::Failure;
-use crate::exit::Exit;
+use crate::{exit::Exit, hazard};
 
 /// Writes a result to stdout. A reader that went away (`| head`) is no error.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
@@ -35,10 +36,11 @@ pub(crate) fn stream<T>(
     }
 }
 
-/// Writes a line for people to stderr.
+/// Writes a line for people to stderr. Names of entries, models and servers come from outside:
+/// what could act on a terminal is spelt out.
 pub(crate) fn note(text: &str) {
     // Where stderr is gone, nobody can be told.
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", hazard::spelt(text));
 }
 
 /// Refuses a destination that cannot be written, before anything is gathered for it.
@@ -57,8 +59,9 @@ pub(crate) fn check_destination(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Writes a file: all of it or nothing, also when the disk is full or the process is killed.
-/// Links, modes, pipes and devices stay what they are.
+/// Writes a file: all of it or nothing, also when the disk is full or the process is killed. A new
+/// one is for its owner only, as reports name models, hosts and lines of logs. Links, pipes, devices
+/// and the mode of a file that is there stay what they are.
 pub(crate) fn file(path: &Path, text: &str) -> anyhow::Result<()> {
     let newline = if text.ends_with('\n') { "" } else { "\n" };
     let text = format!("{text}{newline}");
@@ -98,10 +101,7 @@ fn stream_into(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn replace(path: &Path, text: &str, mode: Option<Permissions>) -> io::Result<()> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut temporary = builder.tempfile_in(parent(path))?;
+    let mut temporary = NamedTempFile::new_in(parent(path))?;
     temporary.write_all(text.as_bytes())?;
     if let Some(mode) = mode {
         temporary.as_file().set_permissions(mode)?;

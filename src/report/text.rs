@@ -5,20 +5,10 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+pub use crate::hazard::is_hazard;
+
 /// Longest outside text that a page for people shows.
 const MAX_CHARS: usize = 1000;
-
-/// Whether a character can move the cursor, hide itself or reorder its neighbours.
-pub fn is_hazard(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}')
-}
 
 /// Makes outside text harmless on one line: white space becomes a space, and each hazard is spelt
 /// out (`\u{1b}`), so that an attempt stays visible. Text beyond 1000 characters is cut.

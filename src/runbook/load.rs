@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, io,
+    fmt,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -292,6 +293,9 @@ fn unknown_field_help(message: &str) -> Option<String> {
     did_you_mean(word, expected.split(", ").map(|name| name.trim_matches('`')))
 }
 
+/// Largest file of a user, bytes: reading YAML and pointing into it takes long beyond.
+const MOST: u64 = 1 << 20;
+
 /// A path that could not be read, and why.
 pub type Unreadable = (PathBuf, io::Error);
 
@@ -320,7 +324,15 @@ pub fn files_of(dir: &Path, folder: &str, layer: usize) -> Result<Vec<SourceFile
 
 #[expect(clippy::disallowed_methods, reason = "the user's own runbooks, read once at the start")]
 fn read_file(path: PathBuf, layer: usize) -> Result<SourceFile, Unreadable> {
-    match std::fs::read_to_string(&path) {
+    let text = || -> io::Result<String> {
+        let mut text = String::new();
+        std::fs::File::open(&path)?.take(MOST + 1).read_to_string(&mut text)?;
+        match text.len() as u64 > MOST {
+            true => Err(io::Error::other(format!("it is larger than {MOST} bytes"))),
+            false => Ok(text),
+        }
+    };
+    match text() {
         Ok(text) => Ok(SourceFile::new(path.display().to_string(), text, layer)),
         Err(why) => Err((path, why)),
     }
@@ -331,8 +343,8 @@ fn yaml_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        let yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
-        if yaml && path.is_file() {
+        // What cannot be read is told when it is read, not passed over.
+        if path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") {
             paths.push(path);
         }
     }

@@ -6,6 +6,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde_saphyr::Location;
 
 use super::Severity;
+use crate::hazard;
 
 /// A YAML file with its text, kept so that every message can point into it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,22 +122,25 @@ impl Problem {
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let level = if self.is_error() { Level::ERROR } else { Level::WARNING };
-        let snippet = Snippet::source(&self.file.text)
-            .path(&self.file.path)
+        let snippet = Snippet::source(hazard::marked(&self.file.text))
+            .path(hazard::spelt(&self.file.path))
             .annotation(AnnotationKind::Primary.span(self.span.clone()));
-        let mut group = level.primary_title(&self.message).element(snippet);
+        let mut group = level.primary_title(hazard::spelt(&self.message)).element(snippet);
         if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help));
+            group = group.element(Level::HELP.message(hazard::spelt(help)));
         }
         renderer.render(&[group])
     }
 }
 
+/// Longest word that is taken for a typo, in bytes.
+const LONGEST_TYPO: usize = 64;
+
 /// The name nearest to `word`, where one is near enough to be meant.
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (word.chars().count() / 3).clamp(1, 4);
+    let names = names.into_iter().filter(|_| word.len() <= LONGEST_TYPO);
     names
-        .into_iter()
         .map(|name| (distance(word, name), name))
         .filter(|(distance, _)| *distance <= allowed)
         .min()

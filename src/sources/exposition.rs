@@ -77,8 +77,8 @@ pub struct Summary {
     /// Whether the page was cut short: OpenMetrics without its `# EOF`, or a last line that has
     /// no newline and cannot be read.
     pub truncated: bool,
-    /// Whether the last line is a sample without a newline. It is read, but a page that broke off
-    /// inside a number looks the same.
+    /// Whether the last line is a sample without a newline: a page that broke off inside a number
+    /// looks like that.
     pub unterminated: bool,
 }
 
@@ -130,6 +130,16 @@ pub enum PageError {
         /// The first line that could not be read.
         first: BadLine,
     },
+    /// Lines of vLLM came, and none of them can be read.
+    #[error(
+        "no line of vLLM on the page can be read: line {} reads `{}` ({}); does a proxy rewrite it, \
+         or do names of models hold bytes that are no text? try the path /metrics on vLLM's own port",
+        first.line, first.excerpt, first.why
+    )]
+    Torn {
+        /// The first line that could not be read.
+        first: BadLine,
+    },
     /// Metrics are announced, but none has a value.
     #[error(
         "the metrics page announces {families} metrics and has no sample of any; the server may \
@@ -178,21 +188,24 @@ pub fn parse<'a>(body: &'a [u8], mut each: impl FnMut(Sample<'a>)) -> Summary {
 }
 
 /// Reads a page into `set` as of time `at`: the samples of vLLM, of its HTTP layer and of its
-/// process. Start-time samples (`_created`) and those of the Python runtime are left out. `set` is
-/// untouched where the body is not a page of vLLM metrics.
+/// process. Start-time samples (`_created`) and those of the Python runtime are left out, as is the
+/// last one of a page that ends inside its line: half a number is another number. `set` is untouched
+/// where the body is not a page of vLLM metrics.
 pub fn record_page(set: &mut SeriesSet, at: Time, body: &[u8]) -> Result<Summary, PageError> {
     check_form(body)?;
     let mut kept = Vec::with_capacity(body.len() / 80);
-    let mut is_vllms = false;
-    let summary = parse(body, |sample| match Origin::of(sample.raw_name) {
-        Origin::Other => {}
-        origin => {
-            is_vllms |= origin == Origin::Vllm;
-            if !sample.raw_name.ends_with("_created") {
-                kept.push(sample);
-            }
+    let (mut is_vllms, mut keeps_last) = (false, false);
+    let summary = parse(body, |sample| {
+        let origin = Origin::of(sample.raw_name);
+        is_vllms |= origin == Origin::Vllm;
+        keeps_last = origin != Origin::Other && !sample.raw_name.ends_with("_created");
+        if keeps_last {
+            kept.push(sample);
         }
     });
+    if summary.unterminated && keeps_last {
+        kept.pop();
+    }
     if !is_vllms {
         return Err(without_vllm(body, summary));
     }
@@ -253,10 +266,12 @@ fn check_form(body: &[u8]) -> Result<(), PageError> {
 }
 
 fn without_vllm(body: &[u8], summary: Summary) -> PageError {
-    if summary.samples > 0 {
+    let torn = summary.first_bad.as_ref().is_some_and(|line| line.excerpt.starts_with("vllm"));
+    if summary.samples > 0 && !torn {
         return foreign_samples(body);
     }
     match summary.first_bad {
+        Some(first) if torn => PageError::Torn { first },
         Some(first) => PageError::Garbage { first },
         None => PageError::NoSamples { families: summary.families },
     }

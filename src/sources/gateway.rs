@@ -42,11 +42,15 @@ pub fn from_file(bundle: &mut Bundle, file: &Path, fields: &GatewayFields) {
         kept(&mut reader, fields, reach(bundle))
     });
     match kept {
-        Ok((lines, skipped)) => {
+        Ok(Kept { lines, read, skipped }) => {
             bundle.gateway = Some(lines);
-            if skipped > 0 {
-                let lines = counted(skipped, "line");
-                note(bundle, SourceState::Partial, format!("{lines} could not be read"));
+            match (read, skipped) {
+                (_, 0) => {}
+                (0, _) => note(bundle, SourceState::BadData, none_of(skipped)),
+                _ => {
+                    let lines = counted(skipped, "line");
+                    note(bundle, SourceState::Partial, format!("{lines} could not be read"));
+                }
             }
         }
         Err(error) => {
@@ -71,14 +75,20 @@ fn reach(bundle: &Bundle) -> Span {
     }
 }
 
-/// The records within `reach`, a JSON line each, and how many lines could not be read.
-fn kept(
-    reader: &mut dyn BufRead,
-    fields: &GatewayFields,
-    reach: Span,
-) -> io::Result<(Vec<u8>, usize)> {
-    let (mut kept, mut lost) = (Vec::new(), 0);
+/// What was kept of a file.
+struct Kept {
+    /// The records within reach, a JSON line each.
+    lines: Vec<u8>,
+    /// Records, also those out of reach.
+    read: usize,
+    /// Lines that could not be read, or were too many.
+    skipped: usize,
+}
+
+fn kept(reader: &mut dyn BufRead, fields: &GatewayFields, reach: Span) -> io::Result<Kept> {
+    let (mut kept, mut read, mut lost) = (Vec::new(), 0, 0);
     let skipped = each(reader, fields, |record| {
+        read += 1;
         if !reach.contains(record.at) {
             return Ok(());
         }
@@ -90,7 +100,13 @@ fn kept(
         kept.push(b'\n');
         Ok(())
     })?;
-    Ok((kept, skipped + lost))
+    Ok(Kept { lines: kept, read, skipped: skipped + lost })
+}
+
+fn none_of(lines: usize) -> String {
+    let lines = counted(lines, "line");
+    let why = "give JSON lines, with `gateway_fields` in diagnose.toml, or combined format";
+    format!("none of {lines} is a gateway record: {why}")
 }
 
 /// Hands over the records of a stream one by one, however long it is, and tells how many lines
@@ -126,11 +142,7 @@ pub(super) fn of_bundle(bundle: &Bundle) -> Option<(GatewayLog, SourceStatus)> {
     let requests = counted(log.records.len(), "request");
     let (status, detail) = match (log.records.len(), log.skipped) {
         (_, 0) => (SourceState::Ok, requests),
-        (0, lost) => {
-            let lines = counted(lost, "line");
-            let why = "give JSON lines, with `gateway_fields` in diagnose.toml, or combined format";
-            (SourceState::BadData, format!("none of {lines} is a gateway record: {why}"))
-        }
+        (0, lost) => (SourceState::BadData, none_of(lost)),
         (_, lost) => {
             (SourceState::Partial, format!("{requests}; {} skipped", counted(lost, "line")))
         }

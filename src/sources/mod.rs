@@ -5,6 +5,8 @@ pub mod aws;
 mod cloud;
 pub mod exposition;
 mod facts;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gateway;
 pub mod host;
 pub mod http;

@@ -24,7 +24,7 @@ use answer::Trouble;
 use ask::Asker;
 use plan::Found;
 pub(super) use read::read;
-use record::{Column, Grain, Named, Part, Record};
+use record::{Answered, Column, Grain, Named, Part, Record};
 use replicas::Replicas;
 pub use targets::{Scraped, targets};
 
@@ -87,6 +87,17 @@ pub async fn fetch(options: Options, reach: Span, deadline: Duration) -> Fetched
     let status = SourceStatus { id: ID.into(), status, detail, took_ms };
     let record = serde_json::to_vec(&record).ok().map(|bytes| (ID, bytes));
     Fetched { record, log: None, statuses: vec![status] }
+}
+
+/// The record of one answer about series of vLLM; `None` where it is refused.
+pub(super) fn record_of(text: &str, now_ms: i64) -> Option<Vec<u8>> {
+    let from_ms = now_ms - 3_600_000;
+    let answer = http::Answer { status: 200, body: Vec::new(), ms: 1.0, date: None };
+    let series = answer::read(&answer, text, from_ms).ok()?.series;
+    let part = |part| Answered { part, query: String::new(), series: series.clone() };
+    let answers = vec![part(Part::Replicas), part(Part::Metrics), part(Part::Alerts)];
+    let record = Record { from_ms, to_ms: now_ms, answers, ..Record::default() };
+    serde_json::to_vec(&record).ok()
 }
 
 fn late(deadline: Duration) -> Trouble {

@@ -67,6 +67,9 @@ fn read_pages(bundle: &Bundle, series: &mut SeriesSet) -> Option<SourceStatus> {
         let summary = outcome.as_ref().ok()?;
         summary.first_bad.as_ref().map(|line| (line, summary.truncated))
     });
+    let ends_inside = |it: &(u64, Result<Summary, PageError>)| {
+        it.1.as_ref().is_ok_and(|summary| summary.unterminated)
+    };
     let (status, detail) = match (good, bad, torn) {
         (0, Some(error), _) => (SourceState::BadData, error.to_string()),
         (_, Some(error), _) => {
@@ -80,6 +83,10 @@ fn read_pages(bundle: &Bundle, series: &mut SeriesSet) -> Option<SourceStatus> {
             let what = if cut { "a page is cut short" } else { "a line cannot be read" };
             let detail = format!("{what}: line {} `{}` ({})", line.line, line.excerpt, line.why);
             (SourceState::Partial, detail)
+        }
+        _ if outcomes.iter().any(ends_inside) => {
+            let detail = "a page ends inside its last line, which is left out: it was cut short";
+            (SourceState::Partial, detail.into())
         }
         _ => (SourceState::Ok, format!("{} of /metrics", counted(good, "page"))),
     };

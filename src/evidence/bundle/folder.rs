@@ -118,7 +118,7 @@ fn inside(path: &Path, budget: &mut Limits) -> Result<Opened, BundleError> {
     let root = if inner.is_dir() { inner } else { path.to_owned() };
     let mut names = list(&root).map_err(|error| BundleError::read(&root, error))?;
     let loose: Vec<PathBuf> = names.iter().filter(|name| is_page(name)).cloned().collect();
-    names.retain(|name| name.is_file());
+    names.retain(|name| name.is_file() || is_known(name));
     let mut collector = Collector::default();
     for sub in ["scrapes", "probes", "adapters"].into_iter().chain(FOLDERS) {
         match list(&root.join(sub)) {
@@ -145,10 +145,12 @@ fn collect(collector: &mut Collector, root: &Path, names: &[PathBuf], budget: &m
     for path in names {
         let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy();
         let result = match part(&name) {
-            Some(("", Part::Log)) => read_log(collector, path, budget).map(|()| Outcome::Taken),
-            Some(("", part)) if path.is_file() => {
-                File::open(path).and_then(|mut file| collector.add(part, &name, budget, &mut file))
-            }
+            Some(("", Part::Log)) => regular(path)
+                .and_then(|()| read_log(collector, path, budget))
+                .map(|()| Outcome::Taken),
+            Some(("", part)) => regular(path)
+                .and_then(|()| File::open(path))
+                .and_then(|mut file| collector.add(part, &name, budget, &mut file)),
             _ => continue,
         };
         match result {
@@ -156,6 +158,14 @@ fn collect(collector: &mut Collector, root: &Path, names: &[PathBuf], budget: &m
             Ok(Outcome::Full) => return,
             Err(error) => collector.damaged(format!("{name} cannot be read: {error}")),
         }
+    }
+}
+
+/// Refuses what is no file: a pipe would be waited for.
+fn regular(path: &Path) -> io::Result<()> {
+    match fs::metadata(path)?.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::other("it is no file")),
     }
 }
 
@@ -176,6 +186,11 @@ fn loose_pages(paths: &[PathBuf], budget: &mut Limits) -> Result<Opened, BundleE
         }
     }
     Ok(Opened::Pages(pages))
+}
+
+/// Whether a name is that of a part of a recording, whatever lies there.
+fn is_known(path: &Path) -> bool {
+    part(&path.file_name().unwrap_or_default().to_string_lossy()).is_some()
 }
 
 fn is_page(path: &Path) -> bool {

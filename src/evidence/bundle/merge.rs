@@ -59,7 +59,7 @@ fn disagree(first: Option<&String>, second: Option<&String>) -> bool {
 fn insert_all<V: PartialEq>(into: &mut BTreeMap<u64, V>, from: impl IntoIterator<Item = (u64, V)>) {
     for (mut at, value) in from {
         while into.get(&at).is_some_and(|there| *there != value) {
-            at += 1;
+            at = at.wrapping_add(1);
         }
         into.insert(at, value);
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::Builder;
@@ -61,7 +61,9 @@ impl Bundle {
     }
 
     fn save_folder(&self, path: &Path) -> io::Result<()> {
-        let folder = Builder::new().prefix(".diagnose-").tempdir_in(parent(path))?;
+        let closed = fs::Permissions::from_mode(0o700);
+        let mut folder = Builder::new();
+        let folder = folder.prefix(".diagnose-").permissions(closed).tempdir_in(parent(path))?;
         let adapters = (!self.adapters.is_empty()).then_some("adapters");
         let records = self.records.keys().copied();
         for sub in ["scrapes", "probes"].into_iter().chain(adapters).chain(records) {

@@ -32,6 +32,11 @@ const BLOCK: usize = 64 << 10;
 /// Bytes without any dated line after which a search gives up there.
 const UNDATED: u64 = 8 << 20;
 
+/// Bytes that a packed log may unpack to whatever its size, and how many times its size beyond: text
+/// is packed to a hundredth at best.
+const UNPACKED: u64 = 32 << 20;
+const RATIO: u64 = 200;
+
 /// Which logs to gather.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
@@ -107,12 +112,30 @@ fn file(path: &Path, span: Span) -> io::Result<Kept> {
     let packed = file.read(&mut magic)? == 2 && magic == [0x1f, 0x8b];
     file.seek(SeekFrom::Start(0))?;
     if packed {
-        return stream(flate2::bufread::MultiGzDecoder::new(BufReader::new(file)), span, written);
+        let unpacked = flate2::bufread::MultiGzDecoder::new(BufReader::new(file));
+        let most = UNPACKED.max(meta.len().saturating_mul(RATIO));
+        return stream(Unpacked { inner: unpacked, left: most }, span, written);
     }
     if !meta.is_file() {
         return stream(file, span, written);
     }
     seek(&mut file, meta.len(), span, written)
+}
+
+/// A packed log, which ends with an error once it is no log.
+struct Unpacked<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
+            io::Error::other(format!("it unpacks to more than {RATIO} times its size"))
+        })?;
+        Ok(read)
+    }
 }
 
 /// Finds the window in a file by halving, so that its size does not matter.

@@ -80,6 +80,11 @@ pub async fn fetch(options: Options) -> Fetched {
     finish(kept)
 }
 
+/// The record of the spans of one trace.
+pub(super) fn record_of(spans: &Value) -> Option<Vec<u8>> {
+    serde_json::to_vec(&json!({ "traces": record::requests(spans) })).ok()
+}
+
 /// The URL with user and password, unless it has its own.
 fn with_login(url: &str, basic: Option<&(String, String)>) -> String {
     let Some(((user, password), mut parsed)) = basic.zip(http::parse_target(url).ok()) else {

@@ -126,7 +126,7 @@ fn column(raw: &Raw<'_>, from_ms: i64) -> Column {
     let mut samples = String::with_capacity(raw.values.len() * 12);
     for (at, value) in points {
         let gap = if samples.is_empty() { "" } else { " " };
-        let ms = (at * 1e3).round() as i64 - from_ms;
+        let ms = ((at * 1e3).round() as i64).saturating_sub(from_ms);
         // Writing to a String cannot fail.
         let _ = write!(samples, "{gap}{ms} {value}");
     }

@@ -110,7 +110,9 @@ fn not_the_same(page: &Page, present: &[&Metric], replicas: &Replicas) -> Option
         ));
     }
     let models: BTreeSet<&String> = present.iter().filter_map(|it| it.get("model_name")).collect();
-    let foreign = !models.is_empty() && !models.iter().any(|name| page.models.contains(*name));
+    // A page whose names cannot be read is of no other model.
+    let named = !models.is_empty() && !page.models.is_empty();
+    let foreign = named && !models.iter().any(|name| page.models.contains(*name));
     foreign.then(|| {
         "it is left out, as its series are of another model than the live pages: check --selector"
             .into()
