@@ -21,7 +21,7 @@ pub struct GateArgs {
     /// [default: once; 60s without DURATION]
     #[arg(
         long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "60s",
-        value_parser = parse_duration, conflicts_with_all = ["replay", "at", "bundle", "quiet"]
+        value_parser = parse_duration, conflicts_with_all = ["replay", "at", "bundle", "quiet", "save_baseline", "attach"]
     )]
     pub watch: Option<Duration>,
     /// Keep the evidence, the report and the runbooks that judged, sealed with hashes, as a new

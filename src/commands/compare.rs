@@ -32,6 +32,7 @@ use crate::{
 
 /// Compares, writes the answer, and tells by the exit code whether B is worse.
 pub fn run(args: &CompareArgs, env: &Environment) -> anyhow::Result<Exit> {
+    super::check_form("a comparison", args.format, &super::OF_REPORTS)?;
     args.output.as_deref().map_or(Ok(()), write::check_destination)?;
     if args.scenario.is_some() {
         return shadow(args, env);
@@ -90,7 +91,7 @@ fn put(args: &CompareArgs, settings: &Settings, comparison: &Comparison) -> anyh
     let text = match args.format {
         Format::Terminal => compare::terminal(comparison, settings.width),
         Format::Markdown => compare::markdown(comparison),
-        Format::Json => compare::json(comparison),
+        Format::Json | Format::Html | Format::Junit => compare::json(comparison),
     };
     match &args.output {
         Some(path) => write::file(path, &text),

@@ -53,6 +53,7 @@ pub(super) fn sweep(args: &SweepArgs, env: &Environment) -> anyhow::Result<Exit>
 }
 
 fn over_all(from: &str, settings: &Settings) -> anyhow::Result<Exit> {
+    super::check_form("a fleet", settings.format, &[Format::Html])?;
     settings.output.as_deref().map_or(Ok(()), write::check_destination)?;
     settings.bundle.as_deref().map_or(Ok(()), seal::check_destination)?;
     attach::check(settings)?;
@@ -98,7 +99,7 @@ fn render(fleet: &Fleet, settings: &Settings) -> String {
     match settings.format {
         Format::Terminal => fleet::terminal(fleet, &run::style(settings)),
         Format::Markdown => fleet::markdown(fleet),
-        Format::Json => fleet.to_json(),
+        Format::Json | Format::Html => fleet.to_json(),
         Format::Junit => junit::of_fleet(fleet, fail_on(settings)),
     }
 }
@@ -210,7 +211,7 @@ impl Judge<'_> {
         bundle.redact(Redact { addresses: settings.live.redact_addresses });
         let evidence = sources::read(&bundle);
         let min_coverage = settings.min_coverage.unwrap_or(config::MIN_COVERAGE);
-        let asked = Asked { runbook: None, ask: Ask::default(), min_coverage };
+        let asked = Asked { runbook: None, ask: Ask::default(), min_coverage, kept: None };
         let mut report = run::judge(&asked, self.library, &evidence);
         report.waivers = waive::applied(&report, &settings.waivers, self.library, &evidence)?;
         if let Some(folder) = &settings.bundle {

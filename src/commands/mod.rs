@@ -78,6 +78,22 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// Refuses a form that `what` does not have, before any work is done for it.
+fn check_form(what: &str, format: cli::Format, none: &[cli::Format]) -> Result<(), Failure> {
+    if !none.contains(&format) {
+        return Ok(());
+    }
+    Err(Failure {
+        tried: format!("write {what} as {}", format!("{format:?}").to_lowercase()),
+        happened: "it has no such form".into(),
+        next: "--format terminal, markdown or json".into(),
+        exit: Exit::Failed,
+    })
+}
+
+/// Forms that only the report of a runbook or a sweep has.
+const OF_REPORTS: [cli::Format; 2] = [cli::Format::Html, cli::Format::Junit];
+
 /// Runs the command line and tells how to exit.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let invocation = match cli::parse(args) {

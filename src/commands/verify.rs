@@ -10,7 +10,7 @@ use super::{
     write,
 };
 use crate::{
-    cli::{At, BaselineOf, Format, JudgeArgs, RunArgs, VerifyArgs},
+    cli::{At, AttachArgs, BaselineOf, Format, GateArgs, JudgeArgs, RunArgs, VerifyArgs},
     config::{self, Environment, Settings},
     evidence::{Evidence, Time},
     exit::Exit,
@@ -23,6 +23,7 @@ use crate::{
 pub fn run(args: &VerifyArgs, env: &Environment) -> anyhow::Result<Exit> {
     let before = read(&args.report)?;
     let settings = settings(args, &before, env)?;
+    super::check_form("a verification", settings.format, &super::OF_REPORTS)?;
     settings.output.as_deref().map_or(Ok(()), write::check_destination)?;
     let library = sound_library(&settings.runbook_dirs, None)?;
     let wanted = baseline::wanted(&settings)?;
@@ -62,7 +63,7 @@ fn put(settings: &Settings, answer: &Verification) -> anyhow::Result<()> {
     let text = match settings.format {
         Format::Terminal => verify::terminal(answer, settings.width),
         Format::Markdown => verify::markdown(answer),
-        Format::Json => verify::json(answer),
+        Format::Json | Format::Html | Format::Junit => verify::json(answer),
     };
     match &settings.output {
         Some(path) => write::file(path, &text),
@@ -80,6 +81,8 @@ fn settings(args: &VerifyArgs, before: &Report, env: &Environment) -> anyhow::Re
         live: args.live.clone(),
         history: args.history.clone(),
         judge: JudgeArgs { runbooks: args.runbooks.clone(), ..JudgeArgs::default() },
+        gate: GateArgs::default(),
+        attach: AttachArgs::default(),
         output: args.output.clone(),
         config: args.config.clone(),
     };

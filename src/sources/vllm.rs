@@ -137,7 +137,7 @@ pub async fn watch(
     progress: &mut dyn FnMut(Progress),
 ) -> Bundle {
     let mut sampler = match Client::new(&live.url, &live.http) {
-        Ok(client) => Sampler::new(client),
+        Ok(client) => Sampler::new(client.clone(), server_args(&client)),
         Err(why) => return unusable(live, why),
     };
     let mut done = pin!(done);

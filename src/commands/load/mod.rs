@@ -11,7 +11,7 @@ use anyhow::Context;
 use indicatif::ProgressBar;
 
 use self::{evidence::Watch, plan::Planned};
-use super::{Failure, baseline, history, live, run, write};
+use super::{Failure, OF_REPORTS, baseline, check_form, history, live, run, write};
 use crate::{
     cli::{Format, LoadArgs, RunArgs},
     config::{self, Environment, Settings},
@@ -38,6 +38,7 @@ use crate::{
 /// Runs a load test and writes its result.
 pub fn run(args: &LoadArgs, env: &Environment) -> anyhow::Result<Exit> {
     let settings = settings(args, env)?;
+    check_form("a load test", settings.format, &OF_REPORTS)?;
     let loads = Loads::load(&settings.runbook_dirs)?;
     let library = run::sound_library(&settings.runbook_dirs, None)?;
     settings.output.as_deref().map_or(Ok(()), write::check_destination)?;
@@ -181,13 +182,11 @@ pub(super) fn shadow(
     let stopped = signal.get().is_some();
     let result = |driven: Driven, planned: Planned, client: &Client| {
         let raw = raw(driven, stopped, &planned);
-        let stamp = |at: f64| jiff::Timestamp::from_millisecond((at * 1e3) as i64);
-        let stamp = |at: f64| second(stamp(at).unwrap_or_default());
         let ended = began + raw.seconds;
         let about = About {
             target: client.shown(""),
-            started: stamp(began),
-            ended: stamp(ended),
+            started: rfc3339(began),
+            ended: rfc3339(ended),
             used: planned.used,
             report: Err("a comparison looks at the answers alone".into()),
             trends: Vec::new(),
@@ -278,7 +277,7 @@ fn render(result: &LoadResult, settings: &Settings) -> anyhow::Result<String> {
     Ok(match settings.format {
         Format::Terminal => terminal::render(result, &style),
         Format::Markdown => markdown::render(result),
-        Format::Json => escape_hazards(&serde_json::to_string(result)?) + "\n",
+        Format::Json | Format::Html | Format::Junit => escape_hazards(&serde_json::to_string(result)?) + "\n",
     })
 }
 
