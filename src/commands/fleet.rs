@@ -36,7 +36,7 @@ use crate::{
     signals::Ask,
     sources::{
         self, http,
-        vllm::{Live, Visit, sample_all},
+        vllm::{self, Live, Visit, sample_all},
     },
     unit::counted,
 };
@@ -129,6 +129,9 @@ fn judged(
     let window = settings.window.unwrap_or(live::WINDOW);
     let servers: Vec<Live> =
         targets.iter().map(|it| live::live(&settings.live, it.url.clone(), window)).collect();
+    if let Some(first) = servers.first() {
+        vllm::check(first).map_err(live::unusable)?;
+    }
     let bar = progress_bar(targets.len(), settings.quiet);
     let (came, cut_short) = Judge { targets, settings, library, bar: &bar }.each(&servers)?;
     bar.finish_and_clear();

@@ -179,7 +179,7 @@ fn no_server(tried: &[Tried]) -> Failure {
 }
 
 /// A target or a key that no request can be made with is a mistake of the command line.
-fn unusable(why: String) -> Failure {
+pub(super) fn unusable(why: String) -> Failure {
     Failure {
         tried: "reach the server as asked".into(),
         happened: why,
