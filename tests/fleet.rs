@@ -266,6 +266,9 @@ fn lists_and_flags_that_cannot_be_meant_are_refused() {
     let empty = dir.path().join("none");
     fs::write(&empty, "# nothing\n").unwrap();
     let (path, url) = (empty.to_str().unwrap(), "http://127.0.0.1:1");
+    let single = dir.path().join("one");
+    fs::write(&single, "127.0.0.1:1\n").unwrap();
+    let one = single.to_str().unwrap();
     for (args, part) in [
         (vec!["--targets", path], "it names no target"),
         (vec!["--targets", "/no/such/file"], "read the targets in /no/such/file"),
@@ -274,6 +277,9 @@ fn lists_and_flags_that_cannot_be_meant_are_refused() {
         (vec!["--targets", "prometheus:job=\"x\""], "give --prometheus URL"),
         (vec!["--targets", "prometheus:", "--prometheus", url], "a selector is needed"),
         (vec!["--targets", "prometheus:a=\"b\"", "--prometheus", url], "refused"),
+        (vec!["--targets", "-"], "it names no target"),
+        (vec!["--targets", one, "--ca", "/no/such/ca.pem"], "cannot read the certificates"),
+        (vec!["--targets", one, "--api-key", "a\u{7}b"], "no HTTP header may have"),
     ] {
         let ran = run(std::iter::once("sweep").chain(args.iter().copied()));
         ran.assert_code(2);

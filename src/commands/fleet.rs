@@ -3,6 +3,7 @@
 mod list;
 
 use std::{
+    collections::BTreeMap,
     io::IsTerminal,
     num::NonZero,
     sync::{
@@ -12,7 +13,7 @@ use std::{
     thread,
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
@@ -35,7 +36,7 @@ use crate::{
     signals::Ask,
     sources::{
         self, http,
-        vllm::{Live, Visit, sample_all},
+        vllm::{self, Live, Visit, sample_all},
     },
     unit::counted,
 };
@@ -130,32 +131,14 @@ fn judged(
     let window = settings.window.unwrap_or(live::WINDOW);
     let servers: Vec<Live> =
         targets.iter().map(|it| live::live(&settings.live, it.url.clone(), window)).collect();
+    if let Some(first) = servers.first() {
+        vllm::check(first).map_err(live::unusable)?;
+    }
     let bar = progress_bar(targets.len(), settings.quiet);
-    let judge = Judge { targets, settings, library, bar: &bar };
-    let (send, waiting) = mpsc::channel();
-    let waiting = Mutex::new(waiting);
-    let (cut_short, came) = thread::scope(|scope| {
-        let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| judge.all(&waiting))).collect();
-        let cut_short = http::block_on(async {
-            // A worker ends only when all was judged, so what is sent is taken.
-            let came = |visit| drop(send.send(visit));
-            tokio::select! {
-                biased;
-                exit = live::stop_signal() => Some(exit),
-                () = sample_all(&servers, came) => None,
-            }
-        });
-        drop(send);
-        let came: Vec<_> = workers.into_iter().filter_map(|worker| worker.join().ok()).collect();
-        (cut_short, came)
-    });
+    let (came, cut_short) = Judge { targets, settings, library, bar: &bar }.each(&servers)?;
     bar.finish_and_clear();
-    let cut_short = cut_short.context("failed to start the runtime")?;
     let mut replicas: Vec<Replica> = targets.iter().map(not_judged).collect();
-    for (index, mut replica) in
-        came.into_iter().collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten()
-    {
+    for (index, mut replica) in came {
         let Listed { name, labels, .. } = &targets[index];
         (replica.name, replica.labels) = (name.clone(), labels.clone());
         replicas[index] = replica;
@@ -172,7 +155,7 @@ fn not_judged(target: &Listed) -> Replica {
     Replica {
         name: target.name.clone(),
         labels: target.labels.clone(),
-        attributes: std::collections::BTreeMap::new(),
+        attributes: BTreeMap::new(),
         answered: false,
         verdict: Verdict::Inconclusive,
         answered_checks: 0,
@@ -193,9 +176,39 @@ struct Judge<'a> {
     bar: &'a ProgressBar,
 }
 
+/// Replicas by their place in the list.
+type Judged = Vec<(usize, Replica)>;
+
 impl Judge<'_> {
+    /// Samples on this thread and judges on as many as there are cores, until all is done or a
+    /// signal ends it.
+    fn each(&self, servers: &[Live]) -> anyhow::Result<(Judged, Option<Exit>)> {
+        let (send, waiting) = mpsc::channel();
+        let waiting = Mutex::new(waiting);
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        thread::scope(|scope| {
+            let workers: Vec<_> =
+                (0..threads).map(|_| scope.spawn(|| self.all(&waiting))).collect();
+            let ended = http::block_on(async {
+                // A worker ends only when all was judged, so what is sent is taken.
+                let came = |visit| drop(send.send(visit));
+                tokio::select! {
+                    biased;
+                    exit = live::stop_signal() => Some(exit),
+                    () = sample_all(servers, came) => None,
+                }
+            });
+            drop(send);
+            let mut judged = Vec::new();
+            for worker in workers {
+                judged.extend(worker.join().map_err(|_| anyhow!("a judging thread died"))??);
+            }
+            Ok((judged, ended.context("failed to start the runtime")?))
+        })
+    }
+
     /// Judges what comes until nothing comes any more.
-    fn all(&self, waiting: &Mutex<Receiver<Visit>>) -> anyhow::Result<Vec<(usize, Replica)>> {
+    fn all(&self, waiting: &Mutex<Receiver<Visit>>) -> anyhow::Result<Judged> {
         let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
         let mut judged = Vec::new();
         while let Some(visit) = next() {

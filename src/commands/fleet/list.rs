@@ -1,4 +1,4 @@
-//! The list of targets: a file of Prometheus' file_sd, one target a line, or what Prometheus scrapes.
+//! The list of targets: a file of Prometheus' file_sd, one a line, or what Prometheus scrapes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{Attached, Ticket, cut};
 use crate::sources::http::{Options, Request};
 
-/// Most characters of a comment, unless an administrator set another limit (`jira.text.field.character.limit`).
+/// Most characters of a comment, unless an administrator set `jira.text.field.character.limit`.
 pub const MOST: usize = 32_767;
 
 /// Most bytes of one file, unless an administrator set another limit.
