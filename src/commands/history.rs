@@ -138,7 +138,6 @@ fn prometheus(settings: &HistorySettings, live: &LiveSettings) -> Option<prometh
             headers: own.headers.clone().into_iter().collect(),
             client_cert: own.client_cert.clone(),
             sigv4_region: own.sigv4_region.clone(),
-            ..http::Options::default()
         },
     })
 }
