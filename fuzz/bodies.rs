@@ -33,8 +33,11 @@ use diagnose::{
     sources::{self, exposition, fuzzing, gateway, kernel, logs},
 };
 
+/// What a target does with bytes.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name, which is also that of its corpus.
-pub const ALL: [(&str, fn(&[u8])); 12] = [
+pub const ALL: [(&str, Target); 12] = [
     ("aws", aws),
     ("bundle", bundle),
     ("cel", cel),
@@ -123,7 +126,7 @@ pub fn bundle(bytes: &[u8]) {
     }
     assert_harmless(&report);
     // Writing waits for the disk.
-    if bytes.len() % 64 == 0 {
+    if bytes.len().is_multiple_of(64) {
         assert_comes_back(&bundle, folder.path());
     }
 }

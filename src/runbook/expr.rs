@@ -17,6 +17,12 @@ const POWER: f64 = 30.0;
 /// Intervals whose ends are tried in all combinations; further ones are taken at their point.
 const MAX_INTERVALS: usize = 6;
 
+/// Largest condition, bytes.
+const LONGEST: usize = 2000;
+
+/// Deepest nesting: the parser calls itself, and a stack that overflows ends the program.
+const DEEPEST: usize = 12;
+
 /// A compiled condition.
 #[derive(Debug)]
 pub struct Program {
@@ -137,6 +143,11 @@ impl std::fmt::Debug for Scope {
 impl Program {
     /// Compiles CEL. The error is a sentence fragment for people.
     pub fn compile(text: &str) -> Result<Self, String> {
+        if text.len() > LONGEST || depth(text) > DEEPEST {
+            return Err(format!(
+                "it is longer than {LONGEST} bytes, or nested deeper than {DEEPEST} brackets"
+            ));
+        }
         let program = cel::Program::compile(text).map_err(|errors| {
             errors.to_string().lines().next().unwrap_or("it cannot be parsed").to_string()
         })?;
@@ -221,6 +232,20 @@ impl Program {
     }
 }
 
+/// Brackets that are open at once, and choices, each of which the parser enters anew.
+fn depth(text: &str) -> usize {
+    let (mut open, mut most) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' | b'?' => open += 1,
+            b')' | b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    most
+}
+
 /// Every combination of the ends of the intervals.
 fn corners<'n>(known: &[(&'n str, Estimate)]) -> impl Iterator<Item = Vec<(&'n str, f64)>> {
     let wide: Vec<usize> = (0..known.len())
@@ -281,6 +306,14 @@ mod tests {
     fn a_number_that_is_none_answers_nothing() {
         assert!(comparable(Estimate::exact(f64::NAN, None)).is_err());
         assert!(comparable(Estimate::bucket(0.25, f64::INFINITY, 9.0)).is_ok());
+    }
+
+    #[test]
+    fn a_condition_nested_without_end_is_refused() {
+        for deep in ["(".repeat(5000), "x ? 1 : ".repeat(200), "[".repeat(100) + &"]".repeat(100)] {
+            assert!(Program::compile(&deep).unwrap_err().contains("nested"), "{deep}");
+        }
+        assert!(Program::compile(&format!("{}x > 1.0{}", "(".repeat(8), ")".repeat(8))).is_ok());
     }
 
     #[test]

@@ -264,7 +264,7 @@ fn access_line(line: &str) -> Option<(GatewayRecord, bool)> {
     let at = strtime::parse("%d/%b/%Y:%H:%M:%S %z", stamp).ok()?.to_timestamp().ok()?;
     let (request, rest) = rest.split_once('"')?.1.split_once("\" ")?;
     let code = rest.split(' ').next()?.parse().ok().filter(|code| (100..600).contains(code))?;
-    let at = at.as_millisecond() as f64 / 1e3;
+    let at = Some(at.as_millisecond() as f64 / 1e3).filter(|at| (1e9..1e11).contains(at))?;
     let record = GatewayRecord { at, status: Some(code), ..GatewayRecord::default() };
     Some((record, request.starts_with("POST ")))
 }

@@ -165,7 +165,7 @@ fn spoil(source: &str, fault: &str, path: &Path, good: &[u8]) {
 /// Root reads every file, so that a file is taken there whose read fails.
 fn unreadable(path: &Path, good: &[u8]) {
     fs::write(path, good).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(path).is_ok() {
         fs::remove_file(path).unwrap();
         symlink("/proc/self/mem", path).unwrap();

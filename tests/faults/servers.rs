@@ -51,8 +51,9 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn start((source, fault): Failing<'_>) -> Self {
-        let of = |own: &[&str]| {
-            own.contains(&source).then(|| (source.to_owned(), fault.to_owned())).unwrap_or_default()
+        let of = |own: &[&str]| match own.contains(&source) {
+            true => (source.to_owned(), fault.to_owned()),
+            false => Default::default(),
         };
         Self {
             vllm: server(of(&["metrics", "probes"]), vllm),
@@ -116,7 +117,7 @@ fn fail(
         "huge" => huge(stream),
         "utf8" => respond(stream, status, &invalid(&body)),
         "clock" => {
-            let at = now() + if count % 2 == 0 { DAY } else { -DAY };
+            let at = now() + if count.is_multiple_of(2) { DAY } else { -DAY };
             let date = jiff::Timestamp::from_second(at as i64).unwrap();
             let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT");
             respond_with(stream, status, &format!("date: {date}\r\n"), &body);
@@ -193,7 +194,7 @@ fn vllm(request: &Request, fault: &str, asked: usize) -> (&'static str, Vec<u8>)
 /// A page at the middle of the recording, then one at its end.
 fn page(fault: &str, asked: usize) -> Vec<u8> {
     let (early, late) = (&PAGES[PAGES.len() / 2], &PAGES[PAGES.len() - 1]);
-    let first = (asked % 2 == 0) != (fault == "reset-counters");
+    let first = asked.is_multiple_of(2) != (fault == "reset-counters");
     let page = String::from_utf8_lossy(if first { early } else { late });
     let mut out = String::new();
     for (index, line) in page.lines().enumerate() {
