@@ -6,7 +6,6 @@
 #[allow(dead_code)]
 mod cli;
 #[path = "support/harmless.rs"]
-#[allow(dead_code)]
 mod harmless;
 
 use std::{
