@@ -72,10 +72,10 @@ fn jira_gets_a_comment_and_the_files() {
     let boundary = kind.split_once("boundary=").unwrap().1.to_owned();
     let parts = parts(&requests[1].body, &boundary);
     let names: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["report.json", "report.md", "kept.tar.zst"]);
+    assert_eq!(names, ["report.json", "report.md", "report.html", "kept.tar.zst"]);
     let report: Value = serde_json::from_slice(&parts[0].1).unwrap();
     assert_eq!(report["schema_version"], 1);
-    assert_eq!(parts[2].1, fs::read(&bundle).unwrap());
+    assert_eq!(parts[3].1, fs::read(&bundle).unwrap());
 }
 
 /// Names and contents of a form's files.
