@@ -65,7 +65,7 @@ const PLACES: [(&str, bool, Put); 22] = [
     ("source", true, |it, text| it.meta.sources.push(status(text, "x"))),
     ("note", true, |it, text| it.notes.push(status("bundle", text))),
     ("model", true, |it, text| add_line(it, "vllm:num_requests_running", "model_name", text)),
-    ("engine", false, |it, text| add_line(it, "vllm:num_requests_running", "engine", text)),
+    ("engine", true, |it, text| add_line(it, "vllm:num_requests_running", "engine", text)),
     ("config", false, |it, text| add_line(it, "vllm:cache_config_info", "block_size", text)),
     ("garbage", true, |it, text| {
         let page = it.scrapes.values_mut().next_back().unwrap();

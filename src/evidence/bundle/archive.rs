@@ -110,7 +110,8 @@ fn choose(path: &Path, roots: BTreeMap<String, Collector>) -> Result<Collector, 
     let (mut held, mut lost): (Vec<_>, Vec<_>) =
         roots.into_iter().partition(|(_, collector)| !collector.is_empty());
     if held.iter().any(|(root, _)| is_capture(root)) {
-        held.retain(|(root, _)| is_capture(root));
+        let beside = held.extract_if(.., |(root, _)| !is_capture(root));
+        lost.extend(beside);
     }
     if held.len() > 1 {
         let roots: Vec<String> = held.into_iter().map(|(root, _)| format!("{root}/")).collect();
