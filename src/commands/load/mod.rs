@@ -277,7 +277,9 @@ fn render(result: &LoadResult, settings: &Settings) -> anyhow::Result<String> {
     Ok(match settings.format {
         Format::Terminal => terminal::render(result, &style),
         Format::Markdown => markdown::render(result),
-        Format::Json | Format::Html | Format::Junit => escape_hazards(&serde_json::to_string(result)?) + "\n",
+        Format::Json | Format::Html | Format::Junit => {
+            escape_hazards(&serde_json::to_string(result)?) + "\n"
+        }
     })
 }
 
