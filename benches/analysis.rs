@@ -61,6 +61,7 @@ fn whole_analysis(bencher: divan::Bencher<'_, '_>) {
         let windows = signals::onset::windows(&evidence, &Ask::default());
         let readings = signals::read_all(&evidence, &windows);
         let report = build(&Case {
+            kept: None,
             command: "sweep",
             runbook: None,
             library: &library,

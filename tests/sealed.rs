@@ -120,14 +120,14 @@ fn a_truncated_archive_names_what_is_lost_and_is_still_judged() {
 const WAIVER: &str = "[[waive]]\nfinding = 'FINDING'\nowner = 'ml-platform'\n\
      reason = 'bigger GPUs are ordered'\nexpires = 'DAY'\n";
 
-fn with_waivers(waivers: &[(&str, &str)]) -> Ran {
+fn with_waivers(waivers: &[(&str, &str)], format: &str) -> Ran {
     let dir = tempdir().unwrap();
     let config = dir.path().join("diagnose.toml");
     let one =
         |(finding, day): &(&str, &str)| WAIVER.replace("FINDING", finding).replace("DAY", day);
     fs::write(&config, waivers.iter().map(one).collect::<String>()).unwrap();
     let from = incident("kv-pressure");
-    run(words(&format!("sweep --replay {from} --config {}", config.display())))
+    run(words(&format!("sweep --replay {from} --config {} --format {format}", config.display())))
 }
 
 #[test]
@@ -141,14 +141,16 @@ fn a_waived_finding_is_shown_and_does_not_close_the_gate_until_its_day() {
         .map(|cause| cause["id"].as_str().unwrap().to_owned())
         .collect();
     let all = |day| supported.iter().map(|id| (id.as_str(), day)).collect::<Vec<_>>();
-    let waived = with_waivers(&all("2100-01-31"));
-    waived.assert_code(0);
-    waived.assert_says("CRITICAL");
-    waived.assert_says("ml-platform answers for it");
-    let over = with_waivers(&all("2020-01-31"));
+    for format in ["terminal", "markdown", "html"] {
+        let waived = with_waivers(&all("2100-01-31"), format);
+        waived.assert_code(0);
+        waived.assert_says("CRITICAL");
+        waived.assert_says("platform answers for it");
+    }
+    let over = with_waivers(&all("2020-01-31"), "terminal");
     over.assert_code(1);
     over.assert_says("counts again");
-    let unknown = with_waivers(&[("kv-working-set-to-large", "2100-01-31")]);
+    let unknown = with_waivers(&[("kv-working-set-to-large", "2100-01-31")], "terminal");
     unknown.assert_code(2);
     unknown.assert_says("did you mean `kv-working-set-too-large`?");
 }

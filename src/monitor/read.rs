@@ -396,7 +396,7 @@ mod tests {
             scale: None,
         };
         let span = Span { from: 90.0, to: 425.0 };
-        let told = of_cloud(&query, Unit::RequestsPerSecond, &[series.clone()], span);
+        let told = of_cloud(&query, Unit::RequestsPerSecond, std::slice::from_ref(&series), span);
         // Five minutes, in one of which there was nothing.
         assert_eq!(told[0].value.as_ref().unwrap().point, 4.0 * 60.0 / 300.0);
         let told = of_cloud(&query, Unit::Requests, &[series], span);

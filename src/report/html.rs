@@ -62,6 +62,7 @@ pub fn render(report: &Report) -> String {
     let sections: Vec<Section> = [
         causes::section(report),
         causes::fixes(report),
+        lists::waivers(report),
         charts::section(report),
         parts::section(report),
         charts::latency(report),

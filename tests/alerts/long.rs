@@ -371,7 +371,6 @@ fn backtests(evidence: &Evidence, held: &BTreeMap<&str, (Vec<Time>, f64)>, last:
         let fires = holds.iter().find(|at| state_at(holds, *lasting, **at) == "firing");
         let theirs = fires.unwrap() - onset;
         assert!((ours - theirs).abs() <= STEP, "{id}: {ours} and {theirs} s after the onset");
-        eprintln!("{id}: {ours} s after the onset, Prometheus {theirs} s");
         compared += 1;
         if id == "error-rate-spike" {
             let formula = 0.01 * 300.0 / 0.1 + lasting;

@@ -63,6 +63,19 @@ pub(super) fn gaps(report: &Report) -> Option<Section> {
     (!gaps.is_empty()).then_some(Section { id: "not-known", title: "Not known", groups })
 }
 
+/// Findings that somebody answers for.
+pub(super) fn waivers(report: &Report) -> Option<Section> {
+    let item = |text: &String| {
+        made(|html| {
+            html.raw("<li>").text(text).raw("</li>\n");
+        })
+    };
+    let blocks: Vec<Html> = words::waivers(report).iter().map(item).collect();
+    let any = !blocks.is_empty();
+    let groups = vec![Group::of("<ul>\n", blocks, "</ul>\n")];
+    any.then_some(Section { id: "waived", title: "Waived", groups })
+}
+
 /// How each source answered.
 pub(super) fn sources(report: &Report) -> Option<Section> {
     let blocks: Vec<Html> = report
