@@ -19,6 +19,10 @@ use openai::{Behaviour, Server};
 /// Tokens per second of each stream: what one user of a busy server sees.
 const RATE: f64 = 50.0;
 
+/// Seconds between two tokens that divide no interval between requests, so that streams speak one
+/// after the other. In step, as after each step of one engine, all speak in the same moment.
+const OUT_OF_STEP: f64 = 0.019_31;
+
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     if let Some(at) = args.iter().position(|arg| arg == "serve") {
@@ -27,7 +31,8 @@ fn main() {
     println!("time to first token, client against server, microseconds; both on this machine");
     println!("{:>8} {:>9} {:>9} {:>9} {:>9} {:>9}", "streams", "n", "p50", "p90", "p99", "max");
     for streams in [10, 100, 1000] {
-        accuracy(streams);
+        accuracy(streams, 1.0 / RATE, "in step");
+        accuracy(streams, OUT_OF_STEP, "out of step");
     }
     println!("\nstreams of {RATE} tokens/s; the server is a process of its own");
     println!(
@@ -103,8 +108,8 @@ fn run(url: &str, streams: usize, seconds: f64, work: &mut Same) -> Driven {
     block_on(drive(client, &plan, work, std::future::pending())).unwrap()
 }
 
-fn accuracy(streams: usize) {
-    let gap = Duration::from_secs_f64(1.0 / RATE);
+fn accuracy(streams: usize, gap: f64, what: &str) {
+    let gap = Duration::from_secs_f64(gap);
     let how = Behaviour { gap, tokens: 100, slots: 100_000, ..Behaviour::default() };
     let server = Server::start(how);
     let mut work = Same::new(100, true);
@@ -123,7 +128,7 @@ fn accuracy(streams: usize) {
     errors.sort_by(f64::total_cmp);
     let at = |share: f64| errors[((errors.len() - 1) as f64 * share) as usize];
     println!(
-        "{streams:>8} {:>9} {:>9.0} {:>9.0} {:>9.0} {:>9.0}",
+        "{streams:>8} {:>9} {:>9.0} {:>9.0} {:>9.0} {:>9.0}  {what}",
         errors.len(),
         at(0.5),
         at(0.9),

@@ -308,7 +308,8 @@ async fn answer(
         event(write, r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#)
             .await?;
     }
-    let most = asked["max_tokens"].as_u64().unwrap_or(16) as usize;
+    let most = asked["max_tokens"].as_u64().or_else(|| asked["max_completion_tokens"].as_u64());
+    let most = most.unwrap_or(16) as usize;
     let tokens = if fault == Fault::NoToken { 0 } else { most.min(how.tokens) };
     let mut first = None;
     for index in 0..tokens {
