@@ -99,13 +99,12 @@ impl Work for Same {
 
 /// Runs so many streams at once for some seconds: each lasts 2 s, and another follows it.
 fn run(url: &str, streams: usize, seconds: f64, work: &mut Same) -> Driven {
-    let options = Options { kept_alive: streams, ..Options::default() };
-    let client = Client::new(url, &options).unwrap();
+    let client = Client::new(url, &Options::default()).unwrap();
     let rate = streams as f64 / 2.0;
     let due = (0..(rate * seconds) as usize).map(|it| it as f64 / rate).collect();
     let timeout = Duration::from_secs(60);
     let plan = Plan { due, warmup: 0.0, concurrency: streams * 4, timeout };
-    block_on(drive(client, &plan, work, std::future::pending())).unwrap()
+    block_on(drive(client, &plan, work, std::future::pending())).unwrap().unwrap()
 }
 
 fn accuracy(streams: usize, gap: f64, what: &str) {

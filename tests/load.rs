@@ -465,13 +465,13 @@ impl Work for Stamped {
 fn a_first_token_is_timed_when_it_comes() {
     let gap = Duration::from_millis(20);
     let server = Server::start(Behaviour { gap, tokens: 20, ..Behaviour::default() });
-    let client =
-        Client::new(&server.url(), &Options { kept_alive: 50, ..Options::default() }).unwrap();
+    let client = Client::new(&server.url(), &Options::default()).unwrap();
     let due = (0..300).map(|it| f64::from(it) * 0.01).collect();
     let plan = Plan { due, warmup: 0.0, concurrency: 100, timeout: Duration::from_secs(30) };
     let body = br#"{"messages":[{"role":"user","content":"x"}],"max_tokens":20}"#.to_vec();
     let mut work = Stamped { body, answers: Vec::new() };
-    let driven: Driven = block_on(drive(client, &plan, &mut work, std::future::pending())).unwrap();
+    let driven = block_on(drive(client, &plan, &mut work, std::future::pending()));
+    let driven: Driven = driven.unwrap().unwrap();
     let began = (driven.began.unwrap() - server.base).as_secs_f64();
     let mut errors: Vec<f64> = Vec::new();
     for (it, answer) in driven.records.iter().zip(&work.answers) {

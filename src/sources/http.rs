@@ -4,29 +4,32 @@ mod failure;
 mod send;
 #[cfg(feature = "aws")]
 mod sign;
+mod tls;
+mod wire;
 
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, Identity, Method, RequestBuilder, Response, Url};
+use reqwest::{Method, RequestBuilder, Response, Url};
+use rustls::ClientConfig;
 
-use failure::{Astray, root};
+use failure::{Astray, failure, root};
 pub use failure::{Failure, FailureKind};
-pub(super) use failure::{failure, os_error};
 pub use send::{Request, Sent};
+pub(super) use wire::{Broken, Stream, Wire};
 
 use crate::evidence::bundle;
 
 /// Redirects followed on one request.
 const MAX_REDIRECTS: usize = 3;
 
-/// Time after which an idle connection is not used again: under the 5 s that vLLM's server keeps it.
-const IDLE: Duration = Duration::from_secs(4);
+/// How we call ourselves.
+const USER_AGENT: &str = concat!("diagnose/", env!("CARGO_PKG_VERSION"));
 
 /// Port of a target that names neither scheme nor port: vLLM's own default.
 const DEFAULT_PORT: u16 = 8000;
@@ -50,8 +53,6 @@ pub struct Options {
     pub client_cert: Option<PathBuf>,
     /// Region of AWS that requests to Amazon Managed Prometheus are signed for.
     pub sigv4_region: Option<String>,
-    /// Idle connections that are kept for the next request, and answers as they come, uncompressed.
-    pub kept_alive: usize,
 }
 
 impl Default for Options {
@@ -65,7 +66,6 @@ impl Default for Options {
             headers: Vec::new(),
             client_cert: None,
             sigv4_region: None,
-            kept_alive: 0,
         }
     }
 }
@@ -74,6 +74,7 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Client {
     inner: reqwest::Client,
+    tls: ClientConfig,
     base: Url,
     options: Options,
     secrets: Vec<String>,
@@ -152,36 +153,26 @@ impl Client {
         }
         let base = base(target, &options)?;
         let secrets = secrets(&base, &options);
+        let tls = tls::config(&options, base.scheme() == "https")?;
         // A connection kept alive may be closed by the server just as it is used again, which
-        // would read as a failure of the server: where any are kept, then no longer than servers do.
+        // would read as a failure of the server: so none is kept.
         let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("diagnose/", env!("CARGO_PKG_VERSION")))
-            .pool_max_idle_per_host(options.kept_alive)
-            .pool_idle_timeout(IDLE)
-            .gzip(options.kept_alive == 0)
+            .user_agent(USER_AGENT)
+            .pool_max_idle_per_host(0)
+            .gzip(true)
             .tcp_nodelay(true)
             .redirect(Policy::custom(redirect))
             .referer(false)
             .http1_only()
             .default_headers(header_map(&options.headers)?)
-            .tls_danger_accept_invalid_certs(options.insecure);
-        if let Some(file) = &options.client_cert {
-            builder = builder.identity(identity(file)?);
-        }
+            .tls_backend_preconfigured(tls.clone());
         if is_loopback(&base) {
             builder = builder.no_proxy();
         }
-        // Reading the system's certificates takes longer than the requests themselves.
-        let authorities = authorities(&options.extra_ca)?;
-        builder = if base.scheme() == "http" {
-            builder.tls_certs_only(authorities)
-        } else {
-            builder.tls_certs_merge(authorities)
-        };
-        let inner = builder.build().map_err(|error| {
-            format!("no HTTPS client can be set up ({}); try --insecure", root(&error))
-        })?;
-        Ok(Self { inner, base, options, secrets })
+        let inner = builder
+            .build()
+            .map_err(|error| format!("no HTTP client can be set up ({})", root(&error)))?;
+        Ok(Self { inner, tls, base, options, secrets })
     }
 
     /// A client of another server that shares what is costly to set up; `None` where that server
@@ -249,11 +240,6 @@ impl Client {
         let mut url = self.url(path);
         url.query_pairs_mut().extend_pairs(query);
         self.whole(self.request_to(Method::GET, url), self.options.max_body).await
-    }
-
-    /// A request whose answer is read as it comes.
-    pub(super) fn stream(&self, path: &str, json: Vec<u8>) -> RequestBuilder {
-        self.request(Method::POST, path).header("content-type", "application/json").body(json)
     }
 
     /// Posts JSON.
@@ -444,29 +430,6 @@ fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, String> {
         Ok((key, value))
     });
     each.collect()
-}
-
-fn identity(file: &Path) -> Result<Identity, String> {
-    let shown = file.display();
-    let pem = std::fs::read(file)
-        .map_err(|error| format!("cannot read the client certificate in {shown}: {error}"))?;
-    Identity::from_pem(&pem)
-        .map_err(|_| format!("{shown} does not hold a PEM certificate with its key"))
-}
-
-fn authorities(files: &[PathBuf]) -> Result<Vec<Certificate>, String> {
-    let mut all = Vec::new();
-    for file in files {
-        let shown = file.display();
-        let pem = std::fs::read(file)
-            .map_err(|error| format!("cannot read the certificates in {shown}: {error}"))?;
-        let found = Certificate::from_pem_bundle(&pem).unwrap_or_default();
-        if found.is_empty() {
-            return Err(format!("{shown} holds no PEM certificate"));
-        }
-        all.extend(found);
-    }
-    Ok(all)
 }
 
 /// Follows a redirect only to where the request went in the first place, as the key goes along.

@@ -30,7 +30,7 @@ use crate::{
     report::{json::escape_hazards, terminal::Style},
     runbook::Severity,
     sources::{
-        http::{self, Client, Options},
+        http::{self, Client},
         openai::{self, Driven, End, Plan, Work},
     },
 };
@@ -47,7 +47,7 @@ pub fn run(args: &LoadArgs, env: &Environment) -> anyhow::Result<Exit> {
     live::warn_of_insecure(&settings.live);
     let url =
         http::block_on(live::find(&settings.live)).context("failed to start the runtime")??;
-    let client = client(&settings, &url, scenario.concurrency)?;
+    let client = client(&settings, &url)?;
     allowed(&client, args)?;
     let planned = plan::plan(scenario, args, &settings, &client)?;
     let watch = Watch::start(&settings.live, &url, planned.plan.due.last().copied())?;
@@ -89,10 +89,8 @@ fn settings(args: &LoadArgs, env: &Environment) -> anyhow::Result<Settings> {
     config::settings(&run, env)
 }
 
-/// A client that keeps as many connections as there are requests at once.
-fn client(settings: &Settings, url: &str, concurrency: u32) -> Result<Client, Failure> {
+fn client(settings: &Settings, url: &str) -> Result<Client, Failure> {
     let options = live::live(&settings.live, url.to_owned(), live::WINDOW).http;
-    let options = Options { kept_alive: concurrency as usize, ..options };
     Client::new(url, &options).map_err(live::unusable)
 }
 
@@ -122,7 +120,8 @@ fn drive(
     let mut worker = worker(planned, args, limits, settings.quiet);
     let driven = http::block_on(openai::drive(client, &planned.plan, &mut worker, stop));
     worker.bar.finish_and_clear();
-    Ok((driven.context("failed to start the runtime")?, signal.get()))
+    let driven = driven.context("failed to start the runtime")?.map_err(anyhow::Error::msg)?;
+    Ok((driven, signal.get()))
 }
 
 fn worker<'a>(planned: &'a Planned, args: &LoadArgs, limits: &Limits, quiet: bool) -> Worker<'a> {
@@ -152,7 +151,7 @@ pub(super) fn shadow(
         let own = self::settings(args, env)?;
         let url = own.live.url.clone().unwrap_or_default();
         let scenario = plan::scenario(&loads, args)?;
-        let client = client(&own, &url, scenario.concurrency)?;
+        let client = client(&own, &url)?;
         allowed(&client, args)?;
         let planned = plan::plan(scenario, args, &own, &client)?;
         Ok((client, planned))
@@ -171,12 +170,13 @@ pub(super) fn shadow(
     let both = async { drop(heard.await) };
     let began = history::now();
     let (of_a, of_b) = http::block_on(async {
-        tokio::join!(
+        tokio::try_join!(
             openai::drive(client_a.clone(), &a.plan, &mut work_a, first),
             openai::drive(client_b.clone(), &b.plan, &mut work_b, both),
         )
     })
-    .context("failed to start the runtime")?;
+    .context("failed to start the runtime")?
+    .map_err(anyhow::Error::msg)?;
     work_a.bar.finish_and_clear();
     drop((work_a, work_b));
     let stopped = signal.get().is_some();

@@ -96,52 +96,82 @@ impl fmt::Display for Astray {
 
 impl StdError for Astray {}
 
-/// Sorts an error by what lies at its root. The client's own text is not used, as it has the URL.
-pub(in crate::sources) fn failure(error: &reqwest::Error) -> (FailureKind, String) {
+/// How far a request had come when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The connection was being opened.
+    Connecting {
+        /// With TLS on it.
+        tls: bool,
+    },
+    /// Nothing of an answer had come.
+    Asking,
+    /// The body of the answer was being read.
+    Reading,
+}
+
+/// Sorts an error of the general client by what lies at its root. Its own text is not used, as it
+/// has the URL.
+pub(super) fn failure(error: &reqwest::Error) -> (FailureKind, String) {
     if let Some(Astray(why)) = chain(error).find_map(|it| it.downcast_ref()) {
         return (FailureKind::Redirect, why.clone());
     }
+    let tls = error.url().is_some_and(|url| url.scheme() == "https");
+    let stage = match () {
+        () if error.is_connect() => Stage::Connecting { tls },
+        () if error.is_body() || error.is_decode() => Stage::Reading,
+        () => Stage::Asking,
+    };
+    match StdError::source(error) {
+        _ if error.is_timeout() => (FailureKind::TimedOut, root(error)),
+        Some(source) => sorted(source, stage),
+        None => (by_stage(stage), root(error)),
+    }
+}
+
+/// Sorts an error by what lies at its root, with the text of that.
+pub(super) fn sorted(error: &(dyn StdError + 'static), stage: Stage) -> (FailureKind, String) {
     let io = chain(error).filter_map(|it| it.downcast_ref::<io::Error>()).last();
+    let says = |text: &str| chain(error).any(|it| it.to_string().contains(text));
     let kind = match io.map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionRefused) => Some(FailureKind::Refused),
+        Some(io::ErrorKind::ConnectionRefused) => FailureKind::Refused,
         Some(
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::NotConnected,
-        ) => Some(FailureKind::Reset),
-        Some(io::ErrorKind::TimedOut) => Some(FailureKind::TimedOut),
+        ) => FailureKind::Reset,
+        Some(io::ErrorKind::TimedOut) => FailureKind::TimedOut,
         Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
-            Some(FailureKind::Unreachable)
+            FailureKind::Unreachable
         }
-        _ => None,
+        _ if says("dns error") => FailureKind::Dns,
+        _ if stage == Stage::Asking && (says("invalid HTTP") || says("parsed")) => {
+            FailureKind::NotHttp
+        }
+        _ => by_stage(stage),
     };
-    let kind = kind.unwrap_or_else(|| kind_by_text(error));
-    (kind, root(error))
+    (kind, chain(error).last().map_or_else(|| error.to_string(), ToString::to_string))
 }
 
-/// The number of the operating system's error at the root, where there is one.
-pub(in crate::sources) fn os_error(error: &reqwest::Error) -> Option<i32> {
-    chain(error).filter_map(|it| it.downcast_ref::<io::Error>()?.raw_os_error()).last()
-}
-
-fn kind_by_text(error: &reqwest::Error) -> FailureKind {
-    let says = |text: &str| chain(error).skip(1).any(|it| it.to_string().contains(text));
-    match () {
-        () if error.is_timeout() => FailureKind::TimedOut,
-        () if says("dns error") => FailureKind::Dns,
-        () if error.is_connect() && error.url().is_some_and(|url| url.scheme() == "https") => {
-            FailureKind::Tls
-        }
-        () if error.is_connect() => FailureKind::Unreachable,
-        () if error.is_body() || error.is_decode() => FailureKind::Truncated,
-        () if says("invalid HTTP") || says("parsed") => FailureKind::NotHttp,
-        () => FailureKind::Reset,
+fn by_stage(stage: Stage) -> FailureKind {
+    match stage {
+        Stage::Connecting { tls: true } => FailureKind::Tls,
+        Stage::Connecting { tls: false } => FailureKind::Unreachable,
+        Stage::Asking => FailureKind::Reset,
+        Stage::Reading => FailureKind::Truncated,
     }
 }
 
-fn chain<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error as &(dyn StdError + 'static)), |&error| error.source())
+/// The number of the operating system's error at the root, where there is one.
+pub(super) fn os_error(error: &(dyn StdError + 'static)) -> Option<i32> {
+    chain(error).filter_map(|it| it.downcast_ref::<io::Error>()?.raw_os_error()).last()
+}
+
+fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 /// The text of the innermost error.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{JoinSet, LocalSet};
 
-use super::http::Client;
+use super::http::{Client, Wire};
 use crate::evidence::exchange::{Exchange, Order, Outcome};
 use crate::stats::spread::Spread;
 use send::{Answered, Shared};
@@ -91,15 +91,20 @@ pub enum End {
 }
 
 /// Sends everything that is due, until all has ended or `stop` is done.
+///
+/// # Errors
+///
+/// A proxy of the environment that no connection can be tunnelled through.
 pub async fn drive(
     client: Client,
     plan: &Plan,
     work: &mut dyn Work,
     stop: impl Future<Output = ()>,
-) -> Driven {
+) -> Result<Driven, String> {
+    let wire = Wire::new(client, plan.concurrency)?;
     let shared = Rc::new(Shared {
         began: Instant::now(),
-        client,
+        wire,
         records: RefCell::default(),
         gaps: RefCell::default(),
         examples: RefCell::default(),
@@ -115,7 +120,7 @@ pub async fn drive(
     pace.tasks.abort_all();
     ticker.abort();
     let used = on_cpu().zip(cpu).map(|(after, before)| (after - before) / seconds.max(1e-9));
-    Driven {
+    Ok(Driven {
         records: shared.records.take(),
         gaps: shared.gaps.take(),
         lag: lag.take(),
@@ -125,7 +130,7 @@ pub async fn drive(
         seconds,
         end,
         began: Some(shared.began),
-    }
+    })
 }
 
 struct Pace<'a> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use crate::evidence::exchange::{Exchange, Order, Outcome};
-use crate::sources::http::{Client, FailureKind, failure, os_error};
+use crate::sources::http::{Broken, FailureKind, Stream, Wire};
 use crate::sources::openai::sse::{self, Event, Lines, Usage};
 use crate::stats::spread::Spread;
 
@@ -21,7 +21,7 @@ const MAX_WORDS: usize = 200;
 /// What all requests write to. One thread drives them, so nothing is locked.
 pub(super) struct Shared {
     pub(super) began: Instant,
-    pub(super) client: Client,
+    pub(super) wire: Wire,
     pub(super) records: RefCell<Vec<Exchange>>,
     pub(super) gaps: RefCell<Spread>,
     pub(super) examples: RefCell<BTreeMap<Outcome, String>>,
@@ -65,7 +65,7 @@ pub(super) async fn send(
     };
     let ended = Instant::now();
     if let Some(words) = words {
-        let words = shared.client.text(words.as_bytes()).chars().take(MAX_WORDS).collect();
+        let words = shared.wire.client().text(words.as_bytes()).chars().take(MAX_WORDS).collect();
         shared.examples.borrow_mut().entry(outcome).or_insert(words);
     }
     let since = |at: Instant| (at - sent).as_secs_f64();
@@ -87,25 +87,17 @@ pub(super) async fn send(
 }
 
 async fn talk(shared: &Shared, order: Order, index: usize, reading: &mut Reading) -> Ended {
-    let mut answer = match shared.client.stream(order.path, order.body).send().await {
-        Ok(answer) => answer,
-        Err(error) => return not_sent(&error),
+    let mut stream = match shared.wire.post(order.path, order.body).await {
+        Ok(stream) => stream,
+        Err(broken) => return not_answered(broken),
     };
-    let status = answer.status().as_u16();
+    let status = stream.status();
     reading.status = Some(status);
     if status != 200 {
-        let mut body = Vec::new();
-        while let Ok(Some(chunk)) = answer.chunk().await {
-            body.extend_from_slice(&chunk);
-            if body.len() > MAX_ERROR {
-                break;
-            }
-        }
-        let outcome = if status >= 500 { Outcome::ServerStatus } else { Outcome::Refused };
-        return (outcome, Some(format!("status {status}: {}", sse::error_text(&body))));
+        return refused(status, &mut stream).await;
     }
     loop {
-        let chunk = answer.chunk().await;
+        let chunk = stream.chunk().await;
         // Before anything is looked at: this moment is what is measured.
         let at = Instant::now();
         match chunk {
@@ -114,12 +106,32 @@ async fn talk(shared: &Shared, order: Order, index: usize, reading: &mut Reading
                     return ended;
                 }
             }
-            Ok(None) => return reading.at_end(),
+            Ok(None) => {
+                shared.wire.keep(stream);
+                return reading.at_end();
+            }
             // All was said before the connection broke.
             Err(_) if reading.done => return reading.at_end(),
-            Err(error) => return (Outcome::Reset, Some(failure(&error).1)),
+            Err(broken) => return (Outcome::Reset, Some(broken.words)),
         }
     }
+}
+
+/// An answer that is none, in the server's own words.
+async fn refused(status: u16, stream: &mut Stream) -> Ended {
+    let place = stream.location().map(|place| format!(": it redirects to {place}, not followed"));
+    if let Some(place) = place.filter(|_| (300..400).contains(&status)) {
+        return (Outcome::Refused, Some(format!("status {status}{place}")));
+    }
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = stream.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_ERROR {
+            break;
+        }
+    }
+    let outcome = if status >= 500 { Outcome::ServerStatus } else { Outcome::Refused };
+    (outcome, Some(format!("status {status}: {}", sse::error_text(&body))))
 }
 
 impl Reading {
@@ -194,18 +206,16 @@ impl Reading {
 }
 
 /// A request without the head of an answer.
-fn not_sent(error: &reqwest::Error) -> Ended {
+fn not_answered(broken: Broken) -> Ended {
     let own = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
-    let (kind, words) = failure(error);
-    let outcome = match kind {
-        _ if os_error(error).is_some_and(|it| own.iter().any(|own| own.raw_os_error() == it)) => {
+    let outcome = match broken.kind {
+        _ if broken.os.is_some_and(|it| own.iter().any(|own| own.raw_os_error() == it)) => {
             Outcome::Client
         }
         FailureKind::TimedOut => Outcome::Timeout,
         FailureKind::NotHttp => Outcome::BadStream,
-        FailureKind::Redirect => Outcome::Refused,
         kind if kind.is_connect() => Outcome::Connect,
         _ => Outcome::Reset,
     };
-    (outcome, Some(words))
+    (outcome, Some(broken.words))
 }
