@@ -90,7 +90,7 @@ impl Dialect {
             name.lives(engine).any(|life| life.contains(self.version) && !life.hides(self.version))
         };
         let there = |name: &&families::Name| match &self.exported {
-            Some(exported) => exported.contains(&known.kind.sample(name.name)),
+            Some(exported) => exported.iter().any(|it| *it == known.kind.sample(name.name)),
             None => lives(name),
         };
         let found = known.names.iter().find(there).map(|name| name.name.to_owned());

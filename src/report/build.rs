@@ -106,7 +106,7 @@ fn scope(runbook: Option<&Runbook>) -> BTreeSet<&str> {
 
 fn target(evidence: &Evidence) -> crate::evidence::Target {
     let version = evidence.target.version.as_deref();
-    let engine = families::fingerprint(&evidence.series, version, false).engine;
+    let engine = families::engine(&evidence.series, version);
     crate::evidence::Target { engine: engine.map(|e| e.to_string()), ..evidence.target.clone() }
 }
 

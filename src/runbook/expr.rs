@@ -5,7 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use cel::{Context, ExecutionError, Value as CelValue};
+use cel::common::types::CelDouble;
+use cel::common::value::CowVal;
+use cel::context::VariableResolver;
+use cel::parser::PrattParser;
+use cel::{Context, ExecutionError, IdedExpr, Value as CelValue};
 
 use crate::signals::{Estimate, Missing, MissingKind, Readings, Value};
 
@@ -26,7 +30,7 @@ const DEEPEST: usize = 12;
 /// A compiled condition.
 #[derive(Debug)]
 pub struct Program {
-    program: cel::Program,
+    expression: IdedExpr,
     variables: Vec<String>,
 }
 
@@ -148,14 +152,15 @@ impl Program {
                 "it is longer than {LONGEST} bytes, or nested deeper than {DEEPEST} brackets"
             ));
         }
-        let program = cel::Program::compile(text).map_err(|errors| {
+        // The crate's other parser takes longer to start than all conditions take this one.
+        let expression = PrattParser::new().parse(text).map_err(|errors| {
             errors.to_string().lines().next().unwrap_or("it cannot be parsed").to_string()
         })?;
         let mut variables: Vec<String> =
-            program.references().variables().into_iter().map(String::from).collect();
+            expression.references().variables().into_iter().map(String::from).collect();
         variables.sort();
         variables.dedup();
-        Ok(Self { program, variables })
+        Ok(Self { expression, variables })
     }
 
     /// Names of the variables it reads, sorted.
@@ -165,11 +170,9 @@ impl Program {
 
     /// Runs the condition once with every variable at 1: a type error shows here.
     pub fn dry_run(&self, scope: &Scope) -> Result<(), String> {
-        let ones = self.variables.iter().map(|name| (name.as_str(), 1.0));
-        match self.run(scope, ones) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        }
+        let ones = self.variables.iter().map(|name| (name.as_str(), CelDouble::from(1.0)));
+        let outcome = self.run(scope, &Numbers(ones.collect()));
+        outcome.map(|_| ()).map_err(|error| error.to_string())
     }
 
     /// Answers the condition.
@@ -184,7 +187,7 @@ impl Program {
             .iter()
             .filter_map(|(name, value)| Some((*name, *value.as_ref().ok()?)))
             .collect();
-        let mut outcomes = corners(&known).map(|corner| self.run(scope, corner.into_iter()));
+        let mut outcomes = corners(&known).map(|corner| self.run(scope, &corner));
         let first = outcomes.next().unwrap_or(Err(ExecutionError::NoSuchKey(String::new().into())));
         if outcomes.any(|other| other != first) {
             return Truth::Unknown(undecided(&known));
@@ -213,22 +216,27 @@ impl Program {
         if few.is_empty() { Truth::No } else { Truth::Unknown(few) }
     }
 
-    fn run<'n>(
-        &self,
-        scope: &Scope,
-        values: impl Iterator<Item = (&'n str, f64)>,
-    ) -> Result<bool, ExecutionError> {
-        let mut context = scope.root.new_inner_scope();
-        for (name, value) in values {
-            context.add_variable_from_value(name, value);
-        }
-        match self.program.execute(&context)? {
+    fn run(&self, scope: &Scope, numbers: &Numbers<'_>) -> Result<bool, ExecutionError> {
+        let root: &Context<'_, '_> = &scope.root;
+        let mut context = root.new_inner_scope();
+        context.set_variable_resolver(numbers);
+        match CelValue::resolve(&self.expression, &context)? {
             CelValue::Bool(answer) => Ok(answer),
             other => Err(ExecutionError::UnexpectedType {
                 got: other.type_of().to_string(),
                 want: "bool".to_string(),
             }),
         }
+    }
+}
+
+/// Numbers by their names: so few that a search is fastest.
+struct Numbers<'n>(Vec<(&'n str, CelDouble)>);
+
+impl VariableResolver for Numbers<'_> {
+    fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        let (_, number) = self.0.iter().find(|(name, _)| *name == variable)?;
+        Some(CowVal::Borrowed(number))
     }
 }
 
@@ -247,25 +255,22 @@ fn depth(text: &str) -> usize {
 }
 
 /// Every combination of the ends of the intervals.
-fn corners<'n>(known: &[(&'n str, Estimate)]) -> impl Iterator<Item = Vec<(&'n str, f64)>> {
+fn corners<'n>(known: &[(&'n str, Estimate)]) -> impl Iterator<Item = Numbers<'n>> {
     let wide: Vec<usize> = (0..known.len())
         .filter(|&index| known[index].1.lo < known[index].1.hi)
         .take(MAX_INTERVALS)
         .collect();
-    (0..1_usize << wide.len())
-        .map(move |bits| {
-            let end = |index: usize| {
-                let value = &known[index].1;
-                match wide.iter().position(|&w| w == index) {
-                    Some(bit) if bits >> bit & 1 == 1 => value.hi,
-                    Some(_) => value.lo,
-                    None => value.point,
-                }
-            };
-            (0..known.len()).map(|index| (known[index].0, end(index))).collect::<Vec<_>>()
-        })
-        .collect::<Vec<_>>()
-        .into_iter()
+    (0..1_usize << wide.len()).map(move |bits| {
+        let end = |index: usize, value: &Estimate| match wide.iter().position(|&w| w == index) {
+            Some(bit) if bits >> bit & 1 == 1 => value.hi,
+            Some(_) => value.lo,
+            None => value.point,
+        };
+        let number = |(index, (name, value)): (usize, &(&'n str, Estimate))| {
+            (*name, CelDouble::from(end(index, value)))
+        };
+        Numbers(known.iter().enumerate().map(number).collect())
+    })
 }
 
 fn undecided(known: &[(&str, Estimate)]) -> BTreeMap<String, Missing> {

@@ -119,7 +119,7 @@ impl<'a> Frame<'a> {
             return Err(Missing::new(MissingKind::SourceFailed, "no /metrics page was read"));
         }
         let version = self.evidence.target.version.as_deref();
-        let engine = families::fingerprint(self.view.set(), version, false).engine;
+        let engine = families::engine(self.view.set(), version);
         let why = families::why_absent(family, version, engine);
         Err(Missing::new(MissingKind::Absent, why))
     }

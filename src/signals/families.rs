@@ -9,9 +9,9 @@ pub mod fingerprint;
 pub mod table;
 pub mod version;
 
-use std::fmt;
+use std::{borrow::Cow, collections::HashMap, fmt, sync::LazyLock};
 
-pub use fingerprint::{Fingerprint, FrontEnd, fingerprint};
+pub use fingerprint::{Fingerprint, FrontEnd, engine, fingerprint};
 pub use version::Version;
 
 use crate::{evidence::SeriesSet, unit::Unit};
@@ -107,10 +107,10 @@ impl Engine {
 
 impl Kind {
     /// The sample whose presence shows that a metric of this kind has values.
-    pub fn sample(self, name: &str) -> String {
+    pub fn sample(self, name: &str) -> Cow<'_, str> {
         match self {
-            Self::Histogram | Self::Summary => format!("{name}_count"),
-            Self::Gauge | Self::Counter | Self::Info => name.to_owned(),
+            Self::Histogram | Self::Summary => format!("{name}_count").into(),
+            Self::Gauge | Self::Counter | Self::Info => name.into(),
         }
     }
 }
@@ -151,7 +151,9 @@ pub fn all() -> &'static [Family] {
 
 /// The family with this id.
 pub fn family(id: &str) -> Option<&'static Family> {
-    all().iter().find(|family| family.id == id)
+    static BY_ID: LazyLock<HashMap<&str, &Family>> =
+        LazyLock::new(|| all().iter().map(|family| (family.id, family)).collect());
+    BY_ID.get(id).copied()
 }
 
 /// The newest name of a family that the pages have samples of.

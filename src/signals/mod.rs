@@ -31,7 +31,10 @@ mod traces;
 mod traffic;
 pub mod triggers;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::LazyLock,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -236,7 +239,9 @@ pub fn registry() -> impl Iterator<Item = &'static Signal> {
 
 /// Looks a signal up by name.
 pub fn find(name: &str) -> Option<&'static Signal> {
-    registry().find(|signal| signal.name == name)
+    static BY_NAME: LazyLock<HashMap<&str, &Signal>> =
+        LazyLock::new(|| registry().map(|signal| (signal.name, signal)).collect());
+    BY_NAME.get(name).copied()
 }
 
 pub use queue::fullest;

@@ -198,7 +198,7 @@ impl Checker<'_> {
 
 fn is_exported(target: &Target, kind: Kind, name: &str) -> bool {
     let exported = target.dialect.exported.as_ref();
-    exported.is_some_and(|exported| exported.contains(&kind.sample(name)))
+    exported.is_some_and(|exported| exported.iter().any(|it| *it == kind.sample(name)))
 }
 
 /// A name of no family: a wrong ending, a slip, or one that the server's page does not have. Metrics

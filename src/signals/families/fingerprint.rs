@@ -62,17 +62,21 @@ impl fmt::Display for VersionHint {
 /// the page came in that format, which Python's front-end never writes unasked.
 pub fn fingerprint(set: &SeriesSet, version: Option<&str>, openmetrics: bool) -> Fingerprint {
     let front_end = front_end(set, openmetrics);
-    let has_vllm = has_prefix(set, "vllm:");
     let has_process = has_prefix(set, "process_");
-    let engine = engine_by_samples(set)
-        .or_else(|| version.and_then(Version::parse).and_then(Engine::of).filter(|_| has_vllm));
+    let engine = engine(set, version);
     Fingerprint {
         engine,
         front_end,
         multiprocess: front_end == FrontEnd::Python && (!has_process || has_label(set, "pid")),
         version_hint: engine.and_then(|engine| version_hint(set, engine, front_end)),
-        no_stats: !has_vllm && set.names().next().is_some(),
+        no_stats: !has_prefix(set, "vllm:") && set.names().next().is_some(),
     }
+}
+
+/// The engine alone: by the samples, else by what `/version` said of a server with samples of vLLM's.
+pub fn engine(set: &SeriesSet, version: Option<&str>) -> Option<Engine> {
+    let told = || version.and_then(Version::parse).and_then(Engine::of);
+    engine_by_samples(set).or_else(|| told().filter(|_| has_prefix(set, "vllm:")))
 }
 
 fn front_end(set: &SeriesSet, openmetrics: bool) -> FrontEnd {
