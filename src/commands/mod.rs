@@ -11,11 +11,14 @@ pub mod baseline;
 pub mod collect;
 pub mod collector;
 pub mod compare;
+mod condition;
 pub mod coverage;
 pub mod dashboard;
 pub mod eval;
+mod examples;
 pub mod explain;
 pub mod faults;
+mod first;
 mod fleet;
 pub mod generate;
 mod given;
@@ -96,6 +99,10 @@ const OF_REPORTS: [cli::Format; 2] = [cli::Format::Html, cli::Format::Junit];
 
 /// Runs the command line and tells how to exit.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if args.len() <= 1 {
+        return alone();
+    }
     let invocation = match cli::parse(args) {
         Ok(invocation) => invocation,
         Err(error) => return usage(&error),
@@ -151,6 +158,13 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
 fn ask_driver(library: Option<&Path>) -> anyhow::Result<Exit> {
     write::print(&serde_json::to_string(&nvml::ask(library))?)?;
     Ok(Exit::Clean)
+}
+
+/// Nothing was asked. That is no verdict: a gate whose runbook is an empty variable must not pass,
+/// so it ends as an incomplete command does.
+fn alone() -> Exit {
+    write::note(&first::screen(&Environment::read()));
+    Exit::Failed
 }
 
 /// Help and version go to stdout and are no error; usage errors exit with 2.
