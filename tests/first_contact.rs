@@ -214,7 +214,8 @@ fn picture(ansi: &str) -> String {
         .fg_color(color(36, 41, 47))
         .bg_color(color(246, 248, 250))
         .min_width_px(672);
-    let svg = term.render_svg(ansi);
+    // Its own way to dim leaves labels too pale to read.
+    let svg = term.render_svg(ansi).replace("opacity: 0.4", "opacity: 0.7");
     // Without a view box it is cut off where the page is narrower, not made smaller.
     let size = |name: &str| {
         svg.split(&format!(" {name}=\"")).nth(1).unwrap().split("px").next().unwrap().to_owned()
