@@ -39,7 +39,9 @@ fn every_file_of_the_debian_package_is_there_or_made_by_the_script() {
     for (source, target) in assets() {
         assert!(!target.starts_with('/'), "cargo-deb wants {target} without the first slash");
         match source.strip_prefix("target/packaging/diagnose.") {
-            Some("1") => assert!(script.contains("man >\"$made/diagnose.1\"")),
+            _ if source == "target/packaging/man/*.1" => {
+                assert!(script.contains("diagnose man --dir \"$made/man\""));
+            }
             Some(shell) => assert!(shells.contains(&shell), "{shells:?}"),
             None if source == "target/release/diagnose" => {}
             None => assert!(root().join(&source).exists(), "{source}"),
@@ -50,6 +52,19 @@ fn every_file_of_the_debian_package_is_there_or_made_by_the_script() {
         assert!(targets.iter().any(|it| it == wanted), "{wanted}");
     }
     assert_eq!(targets.iter().filter(|it| it.contains("completions")).count(), 3);
+}
+
+#[test]
+fn every_command_has_a_manual_page_with_its_flags() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_diagnose"));
+    let status = program.args(["man", "--dir"]).arg(dir.path()).status().unwrap();
+    assert!(status.success());
+    let page = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+    assert!(page("diagnose.1").contains("high\\-ttft"));
+    assert!(page("diagnose-high-ttft.1").contains("\\-\\-replay"));
+    assert!(page("diagnose-alerts-check.1").contains("\\-\\-url"));
+    assert!(!dir.path().join("diagnose-generate.1").exists(), "hidden commands have none");
 }
 
 #[test]

@@ -47,8 +47,13 @@ pub fn completions(shell: Shell) -> anyhow::Result<Exit> {
     Ok(Exit::Clean)
 }
 
-/// Prints the manual page.
-pub fn man() -> anyhow::Result<Exit> {
+/// Prints the manual page, or writes a page for each command into a folder.
+pub fn man(dir: Option<&Path>) -> anyhow::Result<Exit> {
+    if let Some(dir) = dir {
+        clap_mangen::generate_to(cli::command(), dir)
+            .with_context(|| format!("failed to write pages into --dir {}", dir.display()))?;
+        return Ok(Exit::Clean);
+    }
     let mut page = Vec::new();
     clap_mangen::Man::new(cli::command()).render(&mut page).context("failed to render the page")?;
     write::print(&String::from_utf8(page).context("the page is not UTF-8")?)?;

@@ -145,7 +145,7 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Config(ConfigCommand::Check(args)) => settings::check(&args, &env),
             Command::PrefixDiff(args) => prefix_diff::run(&args),
             Command::Completions { shell } => generate::completions(shell),
-            Command::Man => generate::man(),
+            Command::Man { dir } => generate::man(dir.as_deref()),
             Command::Schema { of } => generate::schema(of),
             Command::Generate(args) => generate::run(&args),
             Command::AskDriver { library } => ask_driver(library.as_deref()),
