@@ -43,12 +43,12 @@ fn of_alert(it: &Alert, rules: &Rules, library: &Library) -> String {
         .field("for", &it.lasting)
         .field("first", &it.action)
         .field("runbook", &it.runbook);
-    let check = format!("alerts check {} --url {SERVER}", it.id);
+    let check = format!("alerts check {}", it.id);
     let backtest = format!("alerts backtest {} --history 7d", it.id);
     tried(
         page,
         &[
-            example("what it says now", check),
+            example("what it says now, on the server's host", check),
             example("when it would have fired, by the Prometheus of diagnose.toml", backtest),
             example("after it fired", &it.runbook),
         ],
@@ -105,8 +105,8 @@ fn of_measure(it: &Measure, rules: &Rules) -> String {
     page.field("told by", &told.join(", "));
     let mut all = vec![panels()];
     all.extend(alert.map(|alert| {
-        let check = format!("alerts check {} --url {SERVER}", alert.id);
-        example("holds it against the threshold of an alert", check)
+        let check = format!("alerts check {}", alert.id);
+        example("holds it against the threshold of an alert, on the server's host", check)
     }));
     tried(page, &all)
 }
