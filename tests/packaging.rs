@@ -116,13 +116,15 @@ fn the_image_copies_what_the_build_needs_and_runs_as_nobody() {
         assert!(ignored.lines().any(|line| line == format!("!{source}")), "{source} is ignored");
         copy(&root().join(source), &context.path().join(source));
     }
-    // Cargo reads all manifests and looks for the file of every target before it builds any.
-    let read = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version=1", "--locked", "--offline"])
+    // A program that is not there is refused after all manifests were read and the file of every
+    // target was found, and before anything is built.
+    let build = Command::new(env!("CARGO"))
+        .args(["build", "--locked", "--offline", "--bin", "none"])
         .current_dir(context.path())
         .output()
         .unwrap();
-    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let said = String::from_utf8_lossy(&build.stderr);
+    assert!(said.contains("no bin target named `none`"), "{said}");
     assert_eq!(from_build.len(), 1);
     let version = manifest()["package"]["rust-version"].as_str().unwrap().to_owned();
     let images = instructions(&file, "FROM");
