@@ -85,7 +85,7 @@ pub enum Command {
     Load(Box<LoadArgs>),
     /// Score the verdicts on labelled recordings, beside two naive judges
     Eval(EvalArgs),
-    /// Explain any signal, check, cause, runbook, policy entry or exit code
+    /// Explain any id, with an example: signal, check, cause, runbook, threshold, alert, exit code …
     Explain(ExplainArgs),
     /// List, show, lint or test runbooks
     #[command(subcommand)]
@@ -98,8 +98,12 @@ pub enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page (roff)
-    Man,
+    /// Print the manual page (roff), or write one for every command
+    Man {
+        /// Write a page for each command into this folder, e.g. ~/.local/share/man/man1
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Print a JSON Schema: of the report, or of runbook and settings files for editors
     Schema {
         /// What to describe.
@@ -505,9 +509,9 @@ pub struct EvalArgs {
 /// Flags of `explain`.
 #[derive(Debug, Clone, Args)]
 pub struct ExplainArgs {
-    /// Id of a signal, check, cause, runbook or policy entry; `xid 79`; `exit-code`, or an exit
-    /// code
-    #[arg(required = true, num_args = 1..=2)]
+    /// Any id that a report, a rule or a runbook names; `xid 79`; an exit code; or a kind, such as
+    /// `signals`, whose ids are listed [default: the kinds]
+    #[arg(num_args = 1..=2)]
     pub id: Vec<String>,
     /// Where to look.
     #[command(flatten)]

@@ -59,6 +59,31 @@ fn usage_errors_exit_2_and_leave_stdout_empty() {
 }
 
 #[test]
+fn the_name_alone_says_what_to_type_next_in_ten_lines_and_is_no_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    let alone = || diagnose().current_dir(dir.path()).output().unwrap();
+    let (code, stdout, stderr) = told(alone());
+    assert_eq!((code, stdout.as_str()), (2, ""), "an empty variable must not pass a gate");
+    assert!(stderr.lines().count() <= 10, "{stderr}");
+    assert!(stderr.lines().all(|line| line.chars().count() <= 80), "{stderr}");
+    assert!(stderr.contains("diagnose sweep --url http"), "{stderr}");
+    assert!(!stderr.contains("error:") && !stderr.contains("…"), "{stderr}");
+    write(dir.path(), "diagnose.toml", "url = 'http://10.1.2.3:8000'\n");
+    assert!(told(alone()).2.contains("diagnose sweep   "), "the server is known");
+    write(dir.path(), "diagnose.toml", "broken");
+    assert_eq!(told(alone()).2, stderr, "broken settings do not hide what to type");
+}
+
+#[test]
+fn explain_without_an_id_lists_kinds_and_a_kind_lists_ids() {
+    let (code, kinds, _) = run(&["explain"]);
+    assert_eq!(code, 0);
+    assert!(kinds.contains("alerts") && kinds.contains("runbooks"), "{kinds}");
+    let (code, alerts, _) = run(&["explain", "alerts"]);
+    assert!(code == 0 && alerts.contains("queue-overflow"), "{alerts}");
+}
+
+#[test]
 fn a_typo_is_answered_with_the_name_meant() {
     assert!(run(&["high-tfft"]).2.contains("did you mean `high-ttft`?"));
     assert!(run(&["explain", "high-tfft"]).2.contains("did you mean `high-ttft`?"));

@@ -97,6 +97,12 @@ fn recordings(folder: &Path, depth: usize) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found.concat())
 }
 
+/// The truth of every labelled recording in a folder, by name.
+pub(super) fn labels(folder: &Path) -> anyhow::Result<Vec<(String, Label)>> {
+    let found = find(&[folder.to_path_buf()])?.into_iter();
+    found.map(|it| Ok((it.name, label(&it.folder.join(LABEL))?))).collect()
+}
+
 /// One that cannot be read is an error: a score without it would be another score.
 fn trial(labelled: &Labelled, library: &Library) -> anyhow::Result<Trial> {
     let label = label(&labelled.folder.join(LABEL))?;

@@ -1,6 +1,9 @@
 //! What is generated from the code and the runbooks: completions, the manual page, JSON Schemas,
 //! and the generated parts of the repository, which a test keeps up to date.
 
+mod runbooks;
+mod tree;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -11,12 +14,13 @@ use clap_complete::Shell;
 use schemars::{Schema, schema_for};
 use serde_json::json;
 
-use super::{coverage, faults, write};
+use super::{coverage, eval, faults, write};
 use crate::{
     cli::{self, GenerateArgs, SchemaOf},
     compare,
     config::FileConfig,
     eval::{published::Published, render},
+    evidence::bundle::{Bundle, Limits},
     exit::{self, Exit},
     load::{self, result::LoadResult, scenario::Loads},
     monitor::{
@@ -27,9 +31,13 @@ use crate::{
     },
     report,
     runbook::{Cause, Check, Library, Runbook},
-    sources::aws::permissions::{APPLIED, ASKED, Ask, DESCRIBE_ALARMS},
+    sources::{
+        self,
+        aws::permissions::{APPLIED, ASKED, Ask, DESCRIBE_ALARMS},
+    },
     verify,
 };
+use runbooks::{RECORDINGS, Recording, Registry};
 
 /// Prints the completion script of a shell.
 pub fn completions(shell: Shell) -> anyhow::Result<Exit> {
@@ -39,8 +47,13 @@ pub fn completions(shell: Shell) -> anyhow::Result<Exit> {
     Ok(Exit::Clean)
 }
 
-/// Prints the manual page.
-pub fn man() -> anyhow::Result<Exit> {
+/// Prints the manual page, or writes a page for each command into a folder.
+pub fn man(dir: Option<&Path>) -> anyhow::Result<Exit> {
+    if let Some(dir) = dir {
+        clap_mangen::generate_to(cli::command(), dir)
+            .with_context(|| format!("failed to write pages into --dir {}", dir.display()))?;
+        return Ok(Exit::Clean);
+    }
     let mut page = Vec::new();
     clap_mangen::Man::new(cli::command()).render(&mut page).context("failed to render the page")?;
     write::print(&String::from_utf8(page).context("the page is not UTF-8")?)?;
@@ -107,16 +120,17 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     let rules = Rules::embedded()?;
     let loads = Loads::load(&[])?;
     let matrix = faults::read(root)?;
+    let library = Library::embedded()?;
     let parts = [
         ("README.md", "exit codes", exit::markdown_table()),
-        ("README.md", "causes", causes_table(&Library::embedded()?)),
+        ("README.md", "causes", causes_table(&library)),
         ("README.md", "accuracy", score.summary()),
         (ACCURACY, "simulated", format!("```\n{}```\n", render::terminal(&score.simulated))),
         (ACCURACY, "left out", score.without_table()),
         (AWS, "aws operations", operations_table()),
         (AWS, "aws policy", policy(&ASKED)?),
         (AWS, "aws apply policy", policy(&changing())?),
-        (MONITORING, "alerts", tables::alerts(&rules, &Library::embedded()?.policy)),
+        (MONITORING, "alerts", tables::alerts(&rules, &library.policy)),
         (MONITORING, "objectives", tables::objectives(&rules)),
         (MONITORING, "tiers", tables::tiers(&rules)),
         (LOAD, "scenarios", load::tables::scenarios(&loads)),
@@ -135,9 +149,25 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         };
         expected.insert(page, fill(&present, part, &text)?);
     }
+    let recordings = recordings(root)?;
+    let registry = Registry { library: &library, rules: &rules, recordings: &recordings };
+    expected.extend(runbooks::pages(&registry));
     expected.insert(coverage::PAGE.into(), coverage::page(&coverage::read(root)?));
     expected.retain(|path, text| read(&root.join(path)).ok().as_ref() != Some(text));
     Ok(expected)
+}
+
+/// The recorded incidents that ship.
+fn recordings(root: &Path) -> anyhow::Result<Vec<Recording>> {
+    let folder = root.join(RECORDINGS);
+    let labels = eval::labels(&folder)?.into_iter();
+    let incidents = labels.filter_map(|(name, it)| Some((name, it.causes.into_iter().next()?)));
+    incidents
+        .map(|(name, cause)| {
+            let bundle = Bundle::load(&[folder.join(&name)], &Limits::default())?;
+            Ok(Recording { name, cause, evidence: sources::read(&bundle) })
+        })
+        .collect()
 }
 
 /// The page that holds the score.

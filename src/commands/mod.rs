@@ -11,11 +11,14 @@ pub mod baseline;
 pub mod collect;
 pub mod collector;
 pub mod compare;
+mod condition;
 pub mod coverage;
 pub mod dashboard;
 pub mod eval;
+mod examples;
 pub mod explain;
 pub mod faults;
+mod first;
 mod fleet;
 pub mod generate;
 mod given;
@@ -96,6 +99,10 @@ const OF_REPORTS: [cli::Format; 2] = [cli::Format::Html, cli::Format::Junit];
 
 /// Runs the command line and tells how to exit.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if args.len() <= 1 {
+        return alone();
+    }
     let invocation = match cli::parse(args) {
         Ok(invocation) => invocation,
         Err(error) => return usage(&error),
@@ -138,7 +145,7 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Config(ConfigCommand::Check(args)) => settings::check(&args, &env),
             Command::PrefixDiff(args) => prefix_diff::run(&args),
             Command::Completions { shell } => generate::completions(shell),
-            Command::Man => generate::man(),
+            Command::Man { dir } => generate::man(dir.as_deref()),
             Command::Schema { of } => generate::schema(of),
             Command::Generate(args) => generate::run(&args),
             Command::AskDriver { library } => ask_driver(library.as_deref()),
@@ -151,6 +158,13 @@ fn dispatch(invocation: Invocation) -> anyhow::Result<Exit> {
 fn ask_driver(library: Option<&Path>) -> anyhow::Result<Exit> {
     write::print(&serde_json::to_string(&nvml::ask(library))?)?;
     Ok(Exit::Clean)
+}
+
+/// Nothing was asked. That is no verdict: a gate whose runbook is an empty variable must not pass,
+/// so it ends as an incomplete command does.
+fn alone() -> Exit {
+    write::note(&first::screen(&Environment::read()));
+    Exit::Failed
 }
 
 /// Help and version go to stdout and are no error; usage errors exit with 2.

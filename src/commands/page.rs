@@ -23,6 +23,22 @@ impl Page {
         self
     }
 
+    /// A line that is not wrapped: a command stays in one piece.
+    pub(super) fn line(&mut self, first: &str, text: &str) -> &mut Self {
+        self.0.push_str(first);
+        self.0.push_str(text);
+        self.0.push('\n');
+        self
+    }
+
+    /// A wrapped comment above a command, each line of it marked.
+    pub(super) fn comment(&mut self, text: &str) -> &mut Self {
+        for line in wrap(text, WIDTH - 6) {
+            self.line("    # ", &line);
+        }
+        self
+    }
+
     /// A field: `key`, then the value in a column of its own; nothing for an empty value.
     pub(super) fn field(&mut self, key: &str, value: &str) -> &mut Self {
         if value.is_empty() {

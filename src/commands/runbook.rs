@@ -87,7 +87,7 @@ fn show(runbook: &Runbook, library: &Library) -> String {
 }
 
 /// Steps reachable from the start, breadth first.
-fn walk_order(runbook: &Runbook) -> Vec<&str> {
+pub(super) fn walk_order(runbook: &Runbook) -> Vec<&str> {
     let mut order: Vec<&str> = Vec::new();
     let mut queue = VecDeque::from([runbook.start.value.as_str()]);
     while let Some(name) = queue.pop_front() {
@@ -116,7 +116,8 @@ fn leads_to(next: &Next, numbers: &BTreeMap<&str, usize>, library: &Library) -> 
     next.done.clone().unwrap_or_else(|| "(nowhere)".into())
 }
 
-fn value(text: Option<&Spanned<String>>) -> Option<&str> {
+/// The text of a field, where it is set.
+pub(super) fn value(text: Option<&Spanned<String>>) -> Option<&str> {
     text.map(|text| text.value.as_str())
 }
 

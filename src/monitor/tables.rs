@@ -14,19 +14,23 @@ use crate::unit::Unit;
 /// All alerts.
 pub fn alerts(rules: &Rules, policy: &Policy) -> String {
     let row = |alert: &Alert| {
-        let conditions: Vec<String> =
-            alert.all.iter().map(|it| condition(it, rules, policy)).collect();
         format!(
             "| `{}` | {} | {} | {} | `{}` |\n",
             alert.id,
             word(alert.severity),
-            conditions.join(" and "),
+            conditions(alert, rules, policy),
             alert.lasting,
             alert.runbook
         )
     };
     let rows: String = rules.alerts.iter().map(row).collect();
     format!("| alert | severity | fires where | for | run |\n|---|---|---|---|---|\n{rows}")
+}
+
+/// What holds where an alert fires, in words.
+pub fn conditions(alert: &Alert, rules: &Rules, policy: &Policy) -> String {
+    let all: Vec<String> = alert.all.iter().map(|it| condition(it, rules, policy)).collect();
+    all.join(" and ")
 }
 
 fn condition(condition: &Condition, rules: &Rules, policy: &Policy) -> String {

@@ -217,7 +217,7 @@ fn fixes(report: &Report) -> Vec<String> {
             if let Some(command) = &fix.command {
                 out += &fenced(command);
             }
-            out += &format!("   - Risk: {}\n", words::risk(fix));
+            out += &format!("   - Risk: {}\n", words::risk(fix.risk));
             out += &format!("   - Expect: {}\n", text(&fix.effect));
             out + &format!("   - Undo: {}\n", text(&fix.undo))
         })

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    AnswerWord, CauseFound, ClockSkew, Fix, Impact, KeptBaseline, Number, ReplicaCount, Replicas,
+    AnswerWord, CauseFound, ClockSkew, Impact, KeptBaseline, Number, ReplicaCount, Replicas,
     Report, Status, SymptomFound, SymptomReading, TimelineEntry, Verdict, Waiver, WaiverState,
     text::{clean, sentence, shorten_end, shorten_middle, width},
 };
@@ -65,8 +65,8 @@ pub fn source_state(state: SourceState) -> &'static str {
 }
 
 /// What a fix may cost.
-pub fn risk(fix: &Fix) -> &'static str {
-    match fix.risk {
+pub fn risk(risk: Risk) -> &'static str {
+    match risk {
         Risk::Safe => "safe, nothing is interrupted",
         Risk::Restart => "the server restarts",
         Risk::Capacity => "less is served meanwhile, or more is paid",

@@ -1,6 +1,10 @@
 //! What a scenario or a row of the gate means, for `explain`.
 
-use super::super::page::Page;
+use super::super::{
+    examples::{SERVER, example},
+    explain::tried,
+    page::Page,
+};
 use crate::{
     load::scenario::{Loads, Rule, Scenario, Subject},
     unit::Unit,
@@ -38,8 +42,8 @@ fn of_scenario(it: &Scenario, loads: &Loads) -> String {
     for rule in loads.rules(it) {
         page.field("judged by", &format!("{}: {}", rule.id, bounds(&rule)));
     }
-    page.gap().text("  ", &format!("diagnose load {} --url http://127.0.0.1:8000", it.id));
-    page.finish()
+    let run = example("sends it and judges the answers", format!("load {} --url {SERVER}", it.id));
+    tried(page, &[run])
 }
 
 fn of_rule(it: &Rule, loads: &Loads) -> String {
@@ -67,7 +71,8 @@ fn of_rule(it: &Rule, loads: &Loads) -> String {
             "needed",
             if it.needed { "yes: without an answer the exit code is 3" } else { "no" },
         );
-    page.finish()
+    let scenario = used.first().copied().unwrap_or("baseline");
+    tried(page, &[example("judged by it", format!("load {scenario} --url {SERVER}"))])
 }
 
 fn bounds(rule: &Rule) -> String {

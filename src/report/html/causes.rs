@@ -208,7 +208,7 @@ fn fix(fix: &Fix) -> Html {
         html.raw("<pre><code>").long_text(command).raw("</code></pre>\n");
     }
     html.raw("<dl class=\"more\"><div><dt>Risk</dt><dd><span class=\"").raw(class).raw("\">");
-    html.raw(words::risk(fix)).raw("</span></dd></div>\n<div><dt>Expect</dt><dd>");
+    html.raw(words::risk(fix.risk)).raw("</span></dd></div>\n<div><dt>Expect</dt><dd>");
     html.text(&fix.effect).raw("</dd></div>\n<div><dt>Undo</dt><dd>").text(&fix.undo);
     html.raw("</dd></div></dl></li>\n");
     html

@@ -141,7 +141,7 @@ fn fixes(cause: &CauseFound, columns: usize) -> Vec<Line> {
         }
         let cost = format!(
             "Risk: {}. Expect: {} Undo: {}",
-            words::risk(fix),
+            words::risk(fix.risk),
             sentence(&clean(&fix.effect)),
             clean(&fix.undo),
         );

@@ -249,7 +249,7 @@ impl Page<'_> {
             blocks.push(self.command(command));
         }
         let effect = sentence(&clean(&fix.effect));
-        let risk = format!("{}. Expect: {effect}", words::risk(fix));
+        let risk = format!("{}. Expect: {effect}", words::risk(fix.risk));
         blocks.push(self.cuttable(17, 1, "Risk", &risk));
         blocks.push(self.cuttable(17, 1, "Undo", &clean(&fix.undo)));
         blocks
