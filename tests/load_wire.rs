@@ -37,7 +37,9 @@ fn apart(a: &[f64], b: &[f64]) -> f64 {
 #[test]
 fn a_server_behind_tls_is_measured_once_its_authority_is_trusted() {
     let tls = Tls::new();
-    let server = Server::start(Behaviour { tls: Some(tls.clone()), ..Behaviour::default() });
+    let gap = Duration::from_millis(50);
+    let how = Behaviour { tls: Some(tls.clone()), gap, tokens: 11, ..Behaviour::default() };
+    let server = Server::start(how);
     let own = limits();
     let (right, wrong) = (own.path().join("right.pem"), own.path().join("wrong.pem"));
     fs::write(&right, &tls.authority).unwrap();
@@ -57,9 +59,12 @@ fn a_server_behind_tls_is_measured_once_its_authority_is_trusted() {
     assert!(!ran.said().contains(KEY), "the key came through");
     let result: LoadResult = serde_json::from_value(ran.json()).unwrap();
     assert_eq!((result.counts.ok, result.counts.failed), (60, 0), "{}", result.statement);
-    let ttft = latency(&result, Measured::Ttft, Since::Sent);
-    assert!((0.0195..0.12).contains(&ttft.p50), "{ttft:?}");
-    assert!(result.records.iter().all(|it| it.chunks == 5 && it.output_tokens == Some(5)));
+    // Never before it was written, and, however busy this machine is, long before the last one: half
+    // a second lies between the two.
+    assert!(result.records.iter().all(|it| it.ttft.unwrap() >= 0.0195 && it.chunks == 11));
+    let (ttft, total) = (Measured::Ttft, Measured::Total);
+    let median = |of| latency(&result, of, Since::Sent).p50;
+    assert!(median(total) - median(ttft) > 0.25, "{:?}", result.latency);
     assert!(result.first_token.unwrap().server_n >= 60.0, "the pages came through TLS too");
     let asked = server.asked.lock().unwrap();
     let login = format!("Bearer {KEY}");
@@ -91,29 +96,32 @@ fn poisson_arrivals_come_by_chance_and_the_same_again_with_their_seed() {
     let run = |seed: u64| {
         let server = Server::start(Behaviour::default());
         let flags = format!(
-            "--arrivals poisson --seed {seed} --rate 100 --requests 600 --duration 30s --warmup 0s \
-             --concurrency 400"
+            "--arrivals poisson --seed {seed} --rate 40 --requests 300 --duration 30s --warmup 0s \
+             --concurrency 400 --no-early-stop"
         );
         let (_, result) = load(&server, "baseline", &flags);
-        assert_eq!((result.scenario.arrivals.as_str(), result.counts.sent), ("poisson", 600));
+        assert_eq!((result.scenario.arrivals.as_str(), result.counts.sent), ("poisson", 300));
         let intended: Vec<f64> = result.records.iter().map(|it| it.intended).collect();
         (intended, seen(&server))
     };
     let ((planned, first), (again, second), (other, _)) = (run(7), run(7), run(8));
     assert_eq!(planned, again);
-    assert!(apart(&planned, &other) > 0.02, "another seed, other times");
-    assert!(apart(&first, &second) < 0.03, "{}", apart(&first, &second));
-    // Even arrivals would be some 0.2 s away from these.
     let from_first: Vec<f64> = planned.iter().map(|at| at - planned[0]).collect();
-    assert!(apart(&first, &from_first) < 0.03, "{}", apart(&first, &from_first));
+    let even: Vec<f64> = (0..300).map(|index| f64::from(index) * 0.025).collect();
+    for wrong in [other, even] {
+        assert!(apart(&wrong, &from_first) > 0.1, "{}", apart(&wrong, &from_first));
+    }
+    for seen in [first, second] {
+        assert!(apart(&seen, &from_first) < 0.1, "{}", apart(&seen, &from_first));
+    }
     let gaps: Vec<f64> = planned.windows(2).map(|it| it[1] - it[0]).collect();
     let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
     let variance = gaps.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
     let varies = variance.sqrt() / mean;
-    assert!((0.009..0.011).contains(&mean), "mean gap {mean} s");
-    assert!((0.9..1.1).contains(&varies), "coefficient of variation {varies}");
+    assert!((0.022..0.028).contains(&mean), "mean gap {mean} s");
+    assert!((0.85..1.15).contains(&varies), "coefficient of variation {varies}");
     let short = gaps.iter().filter(|gap| **gap < mean / 2.0).count() as f64 / gaps.len() as f64;
-    assert!((0.33..0.45).contains(&short), "{short} of the gaps are under half the mean, not 39 %");
+    assert!((0.3..0.48).contains(&short), "{short} of the gaps are under half the mean, not 39 %");
 }
 
 #[test]
@@ -165,7 +173,7 @@ fn a_trace_is_sent_when_it_was_and_to_the_adapters_that_it_names() {
     let flags = format!("--trace {} --speed 2 --concurrency 90", trace.display());
     let (_, result) = load(&server, "baseline", &flags);
     assert_eq!((result.counts.ok, result.scenario.arrivals.as_str()), (60, "trace"));
-    assert!(apart(&seen(&server), &times) < 0.03, "{}", apart(&seen(&server), &times));
+    assert!(apart(&seen(&server), &times) < 0.15, "{}", apart(&seen(&server), &times));
     let bodies = server.bodies.lock().unwrap();
     let models: Vec<&str> = bodies.iter().filter_map(|it| it["model"].as_str()).collect();
     let count = |name: &str| models.iter().filter(|model| **model == name).count();
