@@ -124,9 +124,12 @@ fn poisson_arrivals_come_by_chance_and_the_same_again_with_their_seed() {
     assert!((0.3..0.48).contains(&short), "{short} of the gaps are under half the mean, not 39 %");
 }
 
+/// The fault of each request, what it is told as, and words of its example.
+type Failing = (fn(usize) -> Fault, Outcome, &'static str);
+
 #[test]
 fn a_server_that_only_fails_never_passes_and_is_told_how() {
-    let cases: [(fn(usize) -> Fault, Outcome, &str); 5] = [
+    let cases: [Failing; 5] = [
         (|_| Fault::Status(500), Outcome::ServerStatus, "status 500"),
         (|_| Fault::Status(503), Outcome::ServerStatus, "status 503"),
         (|_| Fault::Cut, Outcome::Reset, "ended before the answer did"),
