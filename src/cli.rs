@@ -8,6 +8,7 @@ mod dashboards;
 mod fleet;
 mod gate;
 mod load;
+mod look;
 mod slo;
 mod values;
 
@@ -26,12 +27,13 @@ pub use dashboards::{
 pub use fleet::SweepArgs;
 pub use gate::{GateArgs, WithRunbooks};
 pub use load::{ArrivalsArg, LoadArgs, TrafficArgs};
+pub use look::{AnswerArgs, BaselineArgs, LookArgs};
 pub use slo::{SloArgs, SloCommand, SuggestArgs};
 pub use values::{
     At, BaselineOf, FailOn, Format, PlainFormat, SchemaOf, Source, parse_duration, parse_name,
     parse_size,
 };
-use values::{parse_at, parse_baseline, parse_chars, parse_share};
+use values::{parse_at, parse_chars, parse_share};
 
 use crate::{exit, runbook::load as runbooks};
 
@@ -137,7 +139,31 @@ pub enum Invocation {
 pub fn command() -> clap::Command {
     let runbooks =
         runbooks::embedded_titles().into_iter().map(|(id, title)| runbook_command(id, title));
-    Cli::command().subcommands(runbooks)
+    WITHOUT_PROBE
+        .iter()
+        .fold(Cli::command(), |all, path| hide_probe(all, path))
+        .subcommands(runbooks)
+}
+
+/// Commands that refuse `--probe`, which would tell them nothing.
+const WITHOUT_PROBE: [&[&str]; 10] = [
+    &["load"],
+    &["slo"],
+    &["alerts", "check"],
+    &["alerts", "backtest"],
+    &["alerts", "render"],
+    &["alerts", "lint"],
+    &["alerts", "apply"],
+    &["dashboard", "render"],
+    &["dashboard", "apply"],
+    &["collector", "render"],
+];
+
+fn hide_probe(command: clap::Command, path: &[&str]) -> clap::Command {
+    match path {
+        [] => command.mut_arg("probe", |probe| probe.hide(true)),
+        [first, rest @ ..] => command.mut_subcommand(*first, |inner| hide_probe(inner, rest)),
+    }
 }
 
 fn runbook_command(id: &str, title: &str) -> clap::Command {
@@ -175,6 +201,9 @@ pub struct RunArgs {
     /// Recorded evidence.
     #[command(flatten)]
     pub replay: ReplayArgs,
+    /// What it is compared with.
+    #[command(flatten)]
+    pub healthy: BaselineArgs,
     /// The live server.
     #[command(flatten)]
     pub live: LiveArgs,
@@ -220,10 +249,6 @@ pub struct ReplayArgs {
     /// since the onset in a recording or with history]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub window: Option<Duration>,
-    /// Length of the healthy time before, or the name of a kept baseline, to compare with [default:
-    /// all that was recorded before the onset]
-    #[arg(long, value_name = "DURATION|NAME", value_parser = parse_baseline)]
-    pub baseline: Option<BaselineOf>,
 }
 
 /// Flags about the live server.
@@ -414,30 +439,12 @@ pub struct WatchArgs {
     /// Ids of what is looked at [default: all]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
-    /// Recorded evidence.
+    /// Where to look.
     #[command(flatten)]
-    pub replay: ReplayArgs,
-    /// The live server.
+    pub look: LookArgs,
+    /// The answer.
     #[command(flatten)]
-    pub live: LiveArgs,
-    /// Sources that keep history.
-    #[command(flatten)]
-    pub history: HistoryArgs,
-    /// Folder of your own runbooks, policy and monitoring; later ones win
-    #[arg(long, value_name = "DIR")]
-    pub runbooks: Vec<PathBuf>,
-    /// Format of the answer
-    #[arg(long, value_name = "FORMAT", default_value = "terminal")]
-    pub format: PlainFormat,
-    /// Write the answer to this file, all of it or nothing [default: stdout]
-    #[arg(long, short, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// No progress
-    #[arg(long, short)]
-    pub quiet: bool,
-    /// Settings.
-    #[command(flatten)]
-    pub config: ConfigArgs,
+    pub answer: AnswerArgs,
 }
 
 /// Commands about alerts.
@@ -495,12 +502,9 @@ pub struct EvalArgs {
     /// most two folders deep
     #[arg(value_name = "DIR", required = true)]
     pub folders: Vec<PathBuf>,
-    /// Format of the score
-    #[arg(long, value_name = "FORMAT", default_value = "terminal")]
-    pub format: PlainFormat,
-    /// Write the score to this file, all of it or nothing [default: stdout]
-    #[arg(long, short, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    /// The score.
+    #[command(flatten)]
+    pub answer: AnswerArgs,
     /// Which runbooks.
     #[command(flatten)]
     pub library: LibraryArgs,

@@ -27,8 +27,8 @@ pub use waive::Waiver;
 
 use crate::{
     cli::{
-        At, Attach, BaselineOf, ConfigArgs, FailOn, Format, HistoryArgs, LiveArgs, ReplayArgs,
-        RunArgs, Source, WithRunbooks, parse_duration, parse_name, parse_size,
+        At, Attach, BaselineOf, ConfigArgs, FailOn, Format, HistoryArgs, LiveArgs, RunArgs, Source,
+        WithRunbooks, parse_duration, parse_name, parse_size,
     },
     runbook::Severity,
 };
@@ -324,7 +324,7 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
     };
     let history = history::history(&args.history, args.replay.at, &known)?;
     if args.replay.replay.is_empty() && !history.is_asked() {
-        needs_history(&args.replay)?;
+        needs_history(args)?;
     }
     let window = file.window;
     let output = &args.output;
@@ -332,7 +332,7 @@ pub fn settings(args: &RunArgs, env: &Environment) -> anyhow::Result<Settings> {
         replay: args.replay.replay.clone(),
         at: args.replay.at,
         window: args.replay.window.or(if args.replay.replay.is_empty() { window } else { None }),
-        baseline: args.replay.baseline.clone(),
+        baseline: args.healthy.baseline.clone(),
         fallback_baseline: file.baseline.clone(),
         save_baseline: args.judge.save_baseline.clone().map(|it| (it, args.judge.force_baseline)),
         state_home: env.state_home.clone(),
@@ -378,9 +378,9 @@ fn forget_history(file: &mut FileConfig) {
 }
 
 /// The past of a live server can be judged only where somebody kept it.
-fn needs_history(args: &ReplayArgs) -> anyhow::Result<()> {
-    let before = matches!(args.baseline, Some(BaselineOf::Before(_)));
-    for (given, flag) in [(args.at.is_some(), "--at"), (before, "--baseline")] {
+fn needs_history(args: &RunArgs) -> anyhow::Result<()> {
+    let before = matches!(args.healthy.baseline, Some(BaselineOf::Before(_)));
+    for (given, flag) in [(args.replay.at.is_some(), "--at"), (before, "--baseline")] {
         if given {
             bail!("{flag} needs a recording (--replay) or a source of history (--prometheus URL)");
         }

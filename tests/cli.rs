@@ -243,3 +243,31 @@ fn insecure_is_loud() {
     assert!(stderr.contains("NOT verified"), "{stderr}");
     assert_ne!(code, 0);
 }
+
+#[test]
+fn a_command_shows_and_takes_only_flags_that_it_uses() {
+    let judging_by_rules = [
+        &["slo"][..],
+        &["alerts", "check"],
+        &["alerts", "backtest"],
+        &["alerts", "render", "--to", "prometheus"],
+        &["dashboard", "render", "--to", "grafana"],
+    ];
+    for command in judging_by_rules {
+        let (code, help, _) = run(&[command, &["--help"]].concat());
+        assert!(code == 0 && help.contains("--replay") && !help.contains("--baseline"), "{help}");
+        let (code, _, stderr) = run(&[command, &["--replay", "x", "--baseline", "good"]].concat());
+        assert!(code == 2 && stderr.contains("--baseline"), "{command:?}: {stderr}");
+        assert!(!help.contains("--probe"), "{help}");
+        for useless in [&["--probe"][..], &["--replay", "x", "--window", "1m"]] {
+            let (code, _, stderr) = run(&[command, useless].concat());
+            assert!(code == 2 && stderr.contains("does nothing here"), "{command:?}: {stderr}");
+        }
+    }
+    let (_, help, _) = run(&["verify", "--help"]);
+    assert!(help.contains("--baseline <NAME>"), "its report has a healthy time: {help}");
+    let (_, help, _) = run(&["load", "--help"]);
+    assert!(!help.contains("--probe"), "{help}");
+    let (_, help, _) = run(&["sweep", "--help"]);
+    assert!(help.contains("--baseline <DURATION|NAME>") && help.contains("--probe"), "{help}");
+}

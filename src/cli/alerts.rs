@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{ConfigArgs, HistoryArgs, LiveArgs, ReplayArgs};
+use super::LookArgs;
 
 /// The server that rules are for.
 #[derive(Debug, Clone, Default, Args)]
@@ -15,32 +15,17 @@ pub struct RuleTargetArgs {
         conflicts_with_all = ["replay", "url", "prometheus"]
     )]
     pub vllm_version: Option<String>,
-    /// Recorded evidence.
+    /// Where to look.
     #[command(flatten)]
-    pub replay: ReplayArgs,
-    /// The live server.
-    #[command(flatten)]
-    pub live: LiveArgs,
-    /// Sources that keep history.
-    #[command(flatten)]
-    pub history: HistoryArgs,
-    /// Folder of your own runbooks, policy and monitoring; later ones win
-    #[arg(long, value_name = "DIR")]
-    pub runbooks: Vec<PathBuf>,
-    /// No progress
-    #[arg(long, short)]
-    pub quiet: bool,
-    /// Settings.
-    #[command(flatten)]
-    pub config: ConfigArgs,
+    pub look: LookArgs,
 }
 
 impl RuleTargetArgs {
     /// Whether anything is named that can be looked at.
     pub fn names_evidence(&self) -> bool {
-        let history = &self.history;
-        !self.replay.replay.is_empty()
-            || self.live.url.is_some()
+        let LookArgs { replay, live, history, .. } = &self.look;
+        !replay.replay.is_empty()
+            || live.url.is_some()
             || history.prometheus.is_some()
             || history.sagemaker.is_some()
             || history.cloudwatch

@@ -140,6 +140,9 @@ pub struct VerifyArgs {
         conflicts_with_all = ["replay", "window"]
     )]
     pub watch: Option<Duration>,
+    /// Judge by this kept baseline [default: the healthy time of the report]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub baseline: Option<String>,
     /// Recorded evidence.
     #[command(flatten)]
     pub replay: ReplayArgs,

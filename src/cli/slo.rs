@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{LibraryArgs, PlainFormat, WatchArgs};
+use super::{AnswerArgs, LibraryArgs, WatchArgs};
 
 /// `slo`, alone or with a command.
 #[derive(Debug, Clone, Args)]
@@ -31,12 +31,9 @@ pub struct SuggestArgs {
     /// Healthy times: kept baselines, recordings, or JSON results of load tests
     #[arg(value_name = "NAME|PATH", required = true)]
     pub from: Vec<PathBuf>,
-    /// Format of the answer
-    #[arg(long, value_name = "FORMAT", default_value = "terminal")]
-    pub format: PlainFormat,
-    /// Write the answer to this file, all of it or nothing [default: stdout]
-    #[arg(long, short, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    /// The answer.
+    #[command(flatten)]
+    pub answer: AnswerArgs,
     /// Settings and runbooks.
     #[command(flatten)]
     pub library: LibraryArgs,

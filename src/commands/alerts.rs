@@ -6,10 +6,7 @@ use anyhow::Context;
 
 use super::{Failure, dashboard::names, monitor, run::gather, write};
 use crate::{
-    cli::{
-        AttachArgs, GateArgs, HistoryArgs, JudgeArgs, LintArgs, OutputArgs, RenderArgs, ReplayArgs,
-        RuleTargetArgs, RulesFor, RunArgs,
-    },
+    cli::{HistoryArgs, LintArgs, RenderArgs, ReplayArgs, RuleTargetArgs, RulesFor, RunArgs},
     config::{self, Environment, Settings},
     evidence::Evidence,
     exit::Exit,
@@ -30,7 +27,7 @@ pub fn render(args: &RenderArgs, env: &Environment) -> anyhow::Result<Exit> {
     with_effect(args)?;
     args.output.as_deref().map_or(Ok(()), write::check_destination)?;
     let settings = settings(&args.target, env)?;
-    let rules = monitor::rules(&args.target.runbooks, &args.target.config, env)?;
+    let rules = monitor::rules(&args.target.look.runbooks, &args.target.look.config, env)?;
     let policy = Library::load(&settings.runbook_dirs)?.policy;
     let text = match args.to {
         RulesFor::Prometheus => {
@@ -39,7 +36,7 @@ pub fn render(args: &RenderArgs, env: &Environment) -> anyhow::Result<Exit> {
         }
         RulesFor::Cloudwatch => {
             let seen = args.target.names_evidence().then(|| look(&settings)).transpose()?;
-            let (aws, _) = config::gateway(&args.target.config, env)?;
+            let (aws, _) = config::gateway(&args.target.look.config, env)?;
             let options =
                 cloudwatch::Options { names: names(&aws), actions: args.alarm_action.clone() };
             let alarms = cloudwatch::render(&rules, &policy, seen.as_ref(), &options);
@@ -90,7 +87,7 @@ fn with_effect(args: &RenderArgs) -> anyhow::Result<()> {
 /// Looks for mistakes in rules and dashboards of the user.
 pub fn lint(args: &LintArgs, env: &Environment) -> anyhow::Result<Exit> {
     let settings = settings(&args.target, env)?;
-    let rules = monitor::rules(&args.target.runbooks, &args.target.config, env)?;
+    let rules = monitor::rules(&args.target.look.runbooks, &args.target.look.config, env)?;
     let files = args.files.iter().map(|path| read(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let asked = args.target.vllm_version.is_some() || args.target.names_evidence();
     let target = if asked { Some(target(&args.target, &settings)?) } else { None };
@@ -118,21 +115,12 @@ fn read(path: &Path) -> anyhow::Result<Arc<SourceFile>> {
 }
 
 pub(super) fn settings(args: &RuleTargetArgs, env: &Environment) -> anyhow::Result<Settings> {
-    let run = RunArgs {
-        replay: ReplayArgs { window: args.replay.window.or(Some(LOOK)), ..args.replay.clone() },
-        live: args.live.clone(),
-        history: HistoryArgs::default(),
-        judge: JudgeArgs { runbooks: args.runbooks.clone(), ..JudgeArgs::default() },
-        gate: GateArgs::default(),
-        attach: AttachArgs::default(),
-        output: OutputArgs { quiet: args.quiet, ..OutputArgs::default() },
-        config: args.config.clone(),
-    };
+    let run = args.look.as_run()?;
+    let replay = ReplayArgs { window: run.replay.window.or(Some(LOOK)), ..run.replay.clone() };
     // The labels also narrow rules that are written without a look at Prometheus.
-    let given = args.history.selector.clone();
-    let selector = given.filter(|_| args.history.prometheus.is_some());
-    let history = HistoryArgs { selector, ..args.history.clone() };
-    config::settings(&RunArgs { history, ..run }, env)
+    let selector = run.history.selector.clone().filter(|_| run.history.prometheus.is_some());
+    let history = HistoryArgs { selector, ..run.history.clone() };
+    config::settings(&RunArgs { replay, history, ..run }, env)
 }
 
 /// The server, or why nothing is known of it.
@@ -141,7 +129,7 @@ pub(super) fn target(
     settings: &Settings,
 ) -> anyhow::Result<Result<Target, String>> {
     let own = settings.history.prometheus.as_ref().and_then(|it| it.selector.clone());
-    let selector = args.history.selector.clone().or(own).unwrap_or_default();
+    let selector = args.look.history.selector.clone().or(own).unwrap_or_default();
     let labels = matchers(&selector).map_err(|why| Failure {
         tried: format!("read the labels of --selector {selector}"),
         happened: why,

@@ -72,13 +72,13 @@ fn wanted_alarms(
         return Err(no_dimensions(None).into());
     }
     let settings = alerts::settings(&dashboard::asked(&args.target), env)?;
-    let rules = monitor::rules(&args.target.runbooks, &args.target.config, env)?;
+    let rules = monitor::rules(&args.target.look.runbooks, &args.target.look.config, env)?;
     let policy = Library::load(&settings.runbook_dirs)?.policy;
     let evidence = alerts::look(&settings)?;
     if args.prune {
         whole(&evidence)?;
     }
-    let (aws, _) = config::gateway(&args.target.config, env)?;
+    let (aws, _) = config::gateway(&args.target.look.config, env)?;
     let options =
         cloudwatch::Options { names: dashboard::names(&aws), actions: args.alarm_action.clone() };
     let mut rendered = cloudwatch::render(&rules, &policy, Some(&evidence), &options);
@@ -124,10 +124,10 @@ fn no_dimensions(told: Option<&SourceStatus>) -> Failure {
 /// How the account is reached.
 fn access(target: &RuleTargetArgs, env: &Environment) -> anyhow::Result<aws::Options> {
     let timeout = alerts::settings(&dashboard::asked(target), env)?.live.timeout;
-    let (aws, _) = config::gateway(&target.config, env)?;
+    let (aws, _) = config::gateway(&target.look.config, env)?;
     Ok(aws::Options {
         endpoint: None,
-        region: target.history.region.clone().or(aws.region),
+        region: target.look.history.region.clone().or(aws.region),
         profile: aws.profile,
         endpoint_url: aws.endpoint_url,
         services: Vec::new(),

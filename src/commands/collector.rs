@@ -39,7 +39,7 @@ pub fn render(args: &CollectorArgs, env: &Environment) -> anyhow::Result<Exit> {
         CollectorKind::Otel => collector::otel(&wanted),
         CollectorKind::CloudwatchAgent => {
             without_scrape(args)?;
-            let (aws, _) = config::gateway(&args.target.config, env)?;
+            let (aws, _) = config::gateway(&args.target.look.config, env)?;
             let text = collector::cloudwatch_agent(&wanted, &names(&aws));
             write::note(&collector::agent_notes(&wanted).join("\n"));
             serde_json::to_string_pretty(&text)?

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Failure, target, write};
 use crate::{
-    cli::{DashboardArgs, DashboardBackend, HistoryArgs, RuleTargetArgs},
+    cli::{DashboardArgs, DashboardBackend, HistoryArgs, LookArgs, RuleTargetArgs},
     config::{self, AwsSettings, Environment},
     exit::Exit,
     monitor::{cloudwatch, cloudwatch_dashboard, grafana, load::Rules, names::CloudNames},
@@ -25,8 +25,10 @@ pub fn render(args: &DashboardArgs, env: &Environment) -> anyhow::Result<Exit> {
 }
 
 fn for_grafana(args: &DashboardArgs, env: &Environment) -> anyhow::Result<Value> {
-    let named =
-        [(args.account.is_some(), "--account"), (args.target.history.region.is_some(), "--region")];
+    let named = [
+        (args.account.is_some(), "--account"),
+        (args.target.look.history.region.is_some(), "--region"),
+    ];
     if let Some((_, flag)) = named.iter().find(|(given, _)| *given) {
         anyhow::bail!("{flag} needs --to cloudwatch");
     }
@@ -43,8 +45,8 @@ pub(super) fn for_cloudwatch(
     env: &Environment,
 ) -> anyhow::Result<Value> {
     let (rules, library) = watched(args, env)?;
-    let (aws, _) = config::gateway(&args.config, env)?;
-    let region = args.history.region.as_ref().or(aws.region.as_ref());
+    let (aws, _) = config::gateway(&args.look.config, env)?;
+    let region = args.look.history.region.as_ref().or(aws.region.as_ref());
     let region = region.ok_or_else(no_region)?;
     let (target, evidence) = target::find(&asked(args), env)?;
     let names = names(&aws);
@@ -72,10 +74,11 @@ pub(super) fn for_cloudwatch(
 
 /// The region of the widgets asks nothing of AWS by itself.
 pub(super) fn asked(args: &RuleTargetArgs) -> RuleTargetArgs {
-    let history = &args.history;
+    let history = &args.look.history;
     let region =
         history.region.clone().filter(|_| history.cloudwatch || history.sagemaker.is_some());
-    RuleTargetArgs { history: HistoryArgs { region, ..history.clone() }, ..args.clone() }
+    let history = HistoryArgs { region, ..history.clone() };
+    RuleTargetArgs { look: LookArgs { history, ..args.look.clone() }, ..args.clone() }
 }
 
 /// What is watched, and its thresholds.
@@ -83,7 +86,7 @@ pub(super) fn watched(
     args: &RuleTargetArgs,
     env: &Environment,
 ) -> anyhow::Result<(Rules, Library)> {
-    let dirs = config::directories(&args.runbooks, &args.config, env)?;
+    let dirs = config::directories(&args.look.runbooks, &args.look.config, env)?;
     Ok((Rules::load(&dirs)?, Library::load(&dirs)?))
 }
 

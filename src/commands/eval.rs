@@ -32,7 +32,7 @@ const DEPTH: usize = 2;
 pub fn run(args: &EvalArgs, env: &Environment) -> anyhow::Result<Exit> {
     let dirs = config::directories(&args.library.runbooks, &args.library.config, env)?;
     let library = sound_library(&dirs, None)?;
-    args.output.as_deref().map_or(Ok(()), write::check_destination)?;
+    args.answer.output.as_deref().map_or(Ok(()), write::check_destination)?;
     let found = find(&args.folders)?;
     if found.is_empty() {
         return Err(nothing_labelled(&args.folders).into());
@@ -40,11 +40,11 @@ pub fn run(args: &EvalArgs, env: &Environment) -> anyhow::Result<Exit> {
     let trials: Vec<_> =
         found.iter().map(|one| trial(one, &library)).collect::<anyhow::Result<_>>()?;
     let evaluation = Evaluation::of(&trials);
-    let text = match args.format {
+    let text = match args.answer.format {
         PlainFormat::Terminal => render::terminal(&evaluation),
         PlainFormat::Json => render::json(&evaluation),
     };
-    match &args.output {
+    match &args.answer.output {
         Some(path) => write::file(path, &text)?,
         None => write::print(&text)?,
     }

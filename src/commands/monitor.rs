@@ -8,9 +8,7 @@ use super::{
     write,
 };
 use crate::{
-    cli::{
-        AttachArgs, ConfigArgs, GateArgs, JudgeArgs, OutputArgs, PlainFormat, RunArgs, WatchArgs,
-    },
+    cli::{ConfigArgs, PlainFormat, WatchArgs},
     config::{self, Environment, Settings},
     evidence::{Evidence, Time, bundle::url_without_credentials},
     exit::Exit,
@@ -36,7 +34,7 @@ struct Watched {
 /// Judges the objectives. Exit 1 where one is missed, or a tier or a rule of its own fires, 3 where
 /// none can be told.
 pub fn slo(args: &WatchArgs, env: &Environment) -> anyhow::Result<Exit> {
-    let rules = rules(&args.runbooks, &args.config, env)?;
+    let rules = rules(&args.look.runbooks, &args.look.config, env)?;
     known(&args.ids, rules.slos.iter().map(|slo| slo.id.as_str()), "objective")?;
     let watched = look(args, env, rules)?;
     let rules = &watched.rules;
@@ -128,7 +126,7 @@ fn found(watched: &Watched, fired: &state::Fired) -> shown::Found {
 }
 
 fn look_at_alerts(args: &WatchArgs, env: &Environment) -> anyhow::Result<Watched> {
-    let rules = rules(&args.runbooks, &args.config, env)?;
+    let rules = rules(&args.look.runbooks, &args.look.config, env)?;
     known(&args.ids, rules.alerts.iter().map(|alert| alert.id.as_str()), "alert")?;
     look(args, env, rules)
 }
@@ -143,26 +141,13 @@ pub(super) fn rules(
 }
 
 fn look(args: &WatchArgs, env: &Environment, rules: Rules) -> anyhow::Result<Watched> {
-    let settings = config::settings(&as_run(args), env)?;
+    let settings = config::settings(&args.look.as_run()?, env)?;
     let library = Library::load(&settings.runbook_dirs)?;
-    args.output.as_deref().map_or(Ok(()), write::check_destination)?;
+    args.answer.output.as_deref().map_or(Ok(()), write::check_destination)?;
     let gathered = gather(&settings)?;
     let evidence = sources::read(&gathered.bundle);
     let at = ask(&settings, &evidence)?.at.unwrap_or(evidence.span.to);
     Ok(Watched { settings, rules, library, evidence, at })
-}
-
-fn as_run(args: &WatchArgs) -> RunArgs {
-    RunArgs {
-        replay: args.replay.clone(),
-        live: args.live.clone(),
-        history: args.history.clone(),
-        judge: JudgeArgs { runbooks: args.runbooks.clone(), ..JudgeArgs::default() },
-        gate: GateArgs::default(),
-        attach: AttachArgs::default(),
-        output: OutputArgs { quiet: args.quiet, ..OutputArgs::default() },
-        config: args.config.clone(),
-    }
 }
 
 fn is_wanted(args: &WatchArgs, id: &str) -> bool {
@@ -192,11 +177,11 @@ fn put<T: serde::Serialize>(
     told: &[T],
     on_screen: impl Fn(&[T], usize) -> String,
 ) -> anyhow::Result<()> {
-    let text = match args.format {
+    let text = match args.answer.format {
         PlainFormat::Terminal => on_screen(told, watched.settings.width),
         PlainFormat::Json => shown::json(told),
     };
-    match &args.output {
+    match &args.answer.output {
         Some(path) => Ok(write::file(path, &text)?),
         None => write::print(&text),
     }

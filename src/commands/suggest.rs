@@ -21,7 +21,7 @@ use crate::{
 
 /// Proposes thresholds. Exit 3 where too little was seen for any.
 pub fn run(args: &SuggestArgs, env: &Environment) -> anyhow::Result<Exit> {
-    args.output.as_deref().map_or(Ok(()), write::check_destination)?;
+    args.answer.output.as_deref().map_or(Ok(()), write::check_destination)?;
     let run = RunArgs {
         live: LiveArgs::default(),
         config: args.library.config.clone(),
@@ -39,11 +39,11 @@ pub fn run(args: &SuggestArgs, env: &Environment) -> anyhow::Result<Exit> {
         .map(|path| read(path, &settings, &library))
         .collect::<anyhow::Result<_>>()?;
     let suggestions = suggest::suggest(&healthy, &library);
-    let text = match args.format {
+    let text = match args.answer.format {
         PlainFormat::Terminal => suggest::terminal(&suggestions, settings.width),
         PlainFormat::Json => suggest::json(&suggestions),
     };
-    match &args.output {
+    match &args.answer.output {
         Some(path) => write::file(path, &text)?,
         None => write::print(&text)?,
     }

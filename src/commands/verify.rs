@@ -10,7 +10,7 @@ use super::{
     write,
 };
 use crate::{
-    cli::{At, AttachArgs, BaselineOf, Format, GateArgs, JudgeArgs, RunArgs, VerifyArgs},
+    cli::{At, BaselineArgs, BaselineOf, Format, JudgeArgs, RunArgs, VerifyArgs},
     config::{self, Environment, Settings},
     evidence::{Evidence, Time},
     exit::Exit,
@@ -73,18 +73,15 @@ fn put(settings: &Settings, answer: &Verification) -> anyhow::Result<()> {
 
 /// The same target again, unless another way to the evidence is given.
 fn settings(args: &VerifyArgs, before: &Report, env: &Environment) -> anyhow::Result<Settings> {
-    if matches!(args.replay.baseline, Some(BaselineOf::Before(_))) {
-        anyhow::bail!("--baseline takes the name of a kept baseline here: the report has its own");
-    }
     let mut run = RunArgs {
         replay: args.replay.clone(),
         live: args.live.clone(),
         history: args.history.clone(),
+        healthy: BaselineArgs { baseline: args.baseline.clone().map(BaselineOf::Kept) },
         judge: JudgeArgs { runbooks: args.runbooks.clone(), ..JudgeArgs::default() },
-        gate: GateArgs::default(),
-        attach: AttachArgs::default(),
         output: args.output.clone(),
         config: args.config.clone(),
+        ..RunArgs::default()
     };
     let history = &run.history;
     let given = !run.replay.replay.is_empty()

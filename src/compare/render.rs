@@ -9,7 +9,9 @@ use crate::{
     unit::{Unit, significant},
 };
 
-use super::{About, Answer, Change, Comparison, Effect, Fairness, LoadRow, Scale, Verdict};
+use super::{
+    About, Answer, Change, Comparison, Effect, Fairness, LoadRow, Scale, Upgrade, Verdict,
+};
 use crate::report::AnswerWord;
 
 /// Lines of one screen.
@@ -180,7 +182,6 @@ fn two(value: f64) -> String {
 
 /// All of it, for a ticket.
 pub fn markdown(it: &Comparison) -> String {
-    let cell = |text: &str| clean(text).replace('|', "\\|");
     let mut out = format!(
         "# Comparison: {}\n\n{}\n\n",
         verdict(it.verdict).to_lowercase(),
@@ -190,61 +191,69 @@ pub fn markdown(it: &Comparison) -> String {
         out +=
             &side.map_or(String::new(), |side| format!("- {label}: {}\n", cell(&about(side, 500))));
     }
-    out += &format!(
-        "\n## Work\n\n{}.\n\n| what | A | B | alike |\n|---|---|---|---|\n",
-        fairness(it.fairness)
-    );
-    let shown = |unit: Unit, value: Option<f64>| value.map_or("unknown".into(), |it| unit.show(it));
-    for row in &it.load {
+    out += &work_table(it);
+    out += &measured_table(it);
+    out += &list("What differs", &it.differences);
+    out += &it.upgrade.as_ref().map_or(String::new(), upgraded);
+    out + &list("Notes", &it.notes)
+}
+
+fn cell(text: &str) -> String {
+    clean(text).replace('|', "\\|")
+}
+
+fn shown(unit: Unit, value: Option<f64>) -> String {
+    value.map_or("unknown".into(), |it| unit.show(it))
+}
+
+fn work_table(it: &Comparison) -> String {
+    let row = |row: &LoadRow| {
         let alike = match row.alike {
             Some(true) => "yes",
             Some(false) => "no",
             None => "unknown",
         };
-        out += &format!(
-            "| {} | {} | {} | {alike} |\n",
-            row.title,
-            shown(row.unit, row.a),
-            shown(row.unit, row.b)
-        );
-    }
-    out += "\n## What was measured\n\n| measure | A | B | B to A (95 %) | answer |\n|---|---|---|---|---|\n";
-    for effect in &it.effects {
-        let change = effect.change.map_or("-".into(), |change| moved(effect.unit, &change));
-        let (a, b) = (shown(effect.unit, effect.a), shown(effect.unit, effect.b));
-        out += &format!(
-            "| {} | {a} | {b} | {change} | {} |\n",
-            effect.title.trim(),
-            cell(&effect.because)
-        );
-    }
-    for row in &it.shown {
-        out += &format!(
-            "| `{}` | {} | {} | - | a bucket: not judged |\n",
-            row.signal,
-            cell(&row.a),
-            cell(&row.b)
-        );
-    }
-    out += &list("What differs", &it.differences, &cell);
-    if let Some(upgrade) = &it.upgrade {
-        out += &format!("\n## Upgrade\n\n{}\n\n", cell(&sentence(&upgrade.statement)));
-        for step in &upgrade.path {
-            let answer = match step.answer {
-                AnswerWord::Yes => "yes",
-                AnswerWord::No => "no",
-                AnswerWord::Unknown => "unknown",
-            };
-            out += &format!("1. {} {answer}\n", cell(&step.question));
-        }
-        let supported = upgrade.causes.iter().filter(|cause| cause.status == Status::Supported);
-        let fixes: Vec<String> = supported.flat_map(|cause| cause.fixes.clone()).collect();
-        out += &list("What to do", &fixes, &cell);
-    }
-    out + &list("Notes", &it.notes, &cell)
+        let (a, b) = (shown(row.unit, row.a), shown(row.unit, row.b));
+        format!("| {} | {a} | {b} | {alike} |\n", row.title)
+    };
+    let rows: String = it.load.iter().map(row).collect();
+    let head = "| what | A | B | alike |\n|---|---|---|---|";
+    format!("\n## Work\n\n{}.\n\n{head}\n{rows}", fairness(it.fairness))
 }
 
-fn list(title: &str, rows: &[String], cell: &dyn Fn(&str) -> String) -> String {
+fn measured_table(it: &Comparison) -> String {
+    let judged = |effect: &Effect| {
+        let change = effect.change.map_or("-".into(), |change| moved(effect.unit, &change));
+        let (a, b) = (shown(effect.unit, effect.a), shown(effect.unit, effect.b));
+        let (title, because) = (effect.title.trim(), cell(&effect.because));
+        format!("| {title} | {a} | {b} | {change} | {because} |\n")
+    };
+    let judged: String = it.effects.iter().map(judged).collect();
+    let buckets = it.shown.iter().map(|row| {
+        let (a, b) = (cell(&row.a), cell(&row.b));
+        format!("| `{}` | {a} | {b} | - | a bucket: not judged |\n", row.signal)
+    });
+    let buckets: String = buckets.collect();
+    let head = "| measure | A | B | B to A (95 %) | answer |\n|---|---|---|---|---|";
+    format!("\n## What was measured\n\n{head}\n{judged}{buckets}")
+}
+
+fn upgraded(upgrade: &Upgrade) -> String {
+    let mut out = format!("\n## Upgrade\n\n{}\n\n", cell(&sentence(&upgrade.statement)));
+    for step in &upgrade.path {
+        let answer = match step.answer {
+            AnswerWord::Yes => "yes",
+            AnswerWord::No => "no",
+            AnswerWord::Unknown => "unknown",
+        };
+        out += &format!("1. {} {answer}\n", cell(&step.question));
+    }
+    let supported = upgrade.causes.iter().filter(|cause| cause.status == Status::Supported);
+    let fixes: Vec<String> = supported.flat_map(|cause| cause.fixes.clone()).collect();
+    out + &list("What to do", &fixes)
+}
+
+fn list(title: &str, rows: &[String]) -> String {
     if rows.is_empty() {
         return String::new();
     }

@@ -5,7 +5,8 @@ use super::{
     limits::Limits,
     measure::{self, Latencies, rounded},
     result::{
-        CutShort, FirstToken, GateAnswer, LoadResult, MOST_RECORDS, Trend, Used, Verdict, Why,
+        Bottleneck, ClientCheck, Counts, CutShort, FirstToken, GateAnswer, GateRow, LoadResult,
+        MOST_RECORDS, Trend, Used, Verdict, Why,
     },
     scenario::Rule,
     verdict,
@@ -55,59 +56,95 @@ pub struct About {
 }
 
 /// The result.
-pub fn result(raw: Raw, about: About, rules: &[Rule], limits: &Limits) -> LoadResult {
-    let client = client::check(&limits.client, &raw.lag, raw.cpu_share, &raw.records);
-    let judged = raw.records.iter().filter(|it| measure::is_judged(it));
-    let latencies = Latencies { gaps: raw.gaps, ..Latencies::over(judged) };
-    let counts = measure::counts(&raw.records, raw.due);
-    let (report, without_evidence) = match about.report {
-        Ok(report) => (Some(report), None),
-        Err(why) => (None, Some(why)),
-    };
-    let seen = gate::Seen {
-        latencies: &latencies,
-        counts: &counts,
-        report: report.as_ref(),
-        trends: Some(&about.trends),
-    };
-    let gate = gate::judge(rules, &seen);
-    let why = report.as_ref().map(why).unwrap_or_default();
-    let bottlenecks = report.as_ref().map(|it| bottleneck::reached(&limits.bottlenecks, it));
-    let verdict = verdict::of(&gate, client.valid, raw.cut_short.as_ref());
+pub fn result(mut raw: Raw, about: About, rules: &[Rule], limits: &Limits) -> LoadResult {
+    let judged = judged(&mut raw, &about, rules, limits);
+    let told = told(about.report, &raw.records, limits);
+    let kinds: Vec<String> = about.used.mix.iter().map(|kind| kind.id.clone()).collect();
     let example =
         |outcome| raw.examples.iter().find(|(it, _)| *it == outcome).map(|(_, text)| text.clone());
-    let kinds: Vec<String> = about.used.mix.iter().map(|kind| kind.id.clone()).collect();
-    let mut result = LoadResult {
+    finished(LoadResult {
         schema_version: 1,
         command: "load".into(),
         tool: Tool { name: "diagnose".into(), version: env!("CARGO_PKG_VERSION").into() },
         target: about.target,
-        server_version: report.as_ref().and_then(|it| it.target.version.clone()),
+        server_version: told.report.as_ref().and_then(|it| it.target.version.clone()),
         started: about.started,
         ended: about.ended,
         seconds: rounded(raw.seconds),
-        verdict,
+        verdict: judged.verdict,
         statement: String::new(),
         cut_short: raw.cut_short,
-        client,
+        client: judged.client,
         errors: measure::errors(&raw.records, example),
-        latency: latencies.rows(),
+        latency: judged.latencies.rows(),
         throughput: measure::throughput(&raw.records, rules, about.used.warmup, raw.seconds),
-        gate,
+        gate: judged.gate,
         slices: measure::slices(&raw.records, &kinds, &about.used.models),
         trends: about.trends,
-        first_token: report.as_ref().and_then(|report| first_token(&raw.records, report)),
-        why,
-        bottlenecks: bottlenecks.unwrap_or_default(),
-        without_evidence,
-        report,
+        first_token: told.first_token,
+        why: told.why,
+        bottlenecks: told.bottlenecks,
+        without_evidence: told.without_evidence,
+        report: told.report,
         records_cut: raw.records.len().saturating_sub(MOST_RECORDS) as u64,
         records: raw.records,
-        counts,
+        counts: judged.counts,
         scenario: about.used,
+    })
+}
+
+/// What the client saw, and the gate on it.
+struct Judged {
+    client: ClientCheck,
+    counts: Counts,
+    latencies: Latencies,
+    gate: Vec<GateRow>,
+    verdict: Verdict,
+}
+
+fn judged(raw: &mut Raw, about: &About, rules: &[Rule], limits: &Limits) -> Judged {
+    let client = client::check(&limits.client, &raw.lag, raw.cpu_share, &raw.records);
+    let counts = measure::counts(&raw.records, raw.due);
+    let records = raw.records.iter().filter(|it| measure::is_judged(it));
+    let gaps = std::mem::take(&mut raw.gaps);
+    let latencies = Latencies { gaps, ..Latencies::over(records) };
+    let seen = gate::Seen {
+        latencies: &latencies,
+        counts: &counts,
+        report: about.report.as_ref().ok(),
+        trends: Some(&about.trends),
     };
-    // JSON knows no infinity.
-    result.report = result.report.as_ref().map(json::finite);
+    let gate = gate::judge(rules, &seen);
+    let verdict = verdict::of(&gate, client.valid, raw.cut_short.as_ref());
+    Judged { client, counts, latencies, gate, verdict }
+}
+
+/// What the report over the test says.
+#[derive(Default)]
+struct Told {
+    report: Option<Report>,
+    without_evidence: Option<String>,
+    why: Vec<Why>,
+    bottlenecks: Vec<Bottleneck>,
+    first_token: Option<FirstToken>,
+}
+
+fn told(report: Result<Report, String>, records: &[Exchange], limits: &Limits) -> Told {
+    match report {
+        Err(why) => Told { without_evidence: Some(why), ..Told::default() },
+        Ok(report) => Told {
+            without_evidence: None,
+            why: why(&report),
+            bottlenecks: bottleneck::reached(&limits.bottlenecks, &report),
+            first_token: first_token(records, &report),
+            // JSON knows no infinity.
+            report: Some(json::finite(&report)),
+        },
+    }
+}
+
+/// As precise and as long as it may be, and in words.
+fn finished(mut result: LoadResult) -> LoadResult {
     result.records.truncate(MOST_RECORDS);
     result.records.iter_mut().for_each(round);
     result.statement = verdict::statement(&result);
@@ -153,7 +190,7 @@ fn round(it: &mut Exchange) {
 
 /// Whether all rows that matter are answered.
 pub(super) fn unanswered(result: &LoadResult) -> usize {
-    let open = |row: &&super::result::GateRow| row.needed && row.answer == GateAnswer::NotDecidable;
+    let open = |row: &&GateRow| row.needed && row.answer == GateAnswer::NotDecidable;
     result.gate.iter().filter(open).count()
 }
 

@@ -1,7 +1,7 @@
 //! Pass, warning or fail, and whether there are enough requests to say so.
 
 use super::{
-    measure::Latencies,
+    measure::{Latencies, rounded},
     result::{Counts, GateAnswer, GateRow, Interval, Trend},
     scenario::{Rule, Subject},
 };
@@ -62,8 +62,11 @@ fn row(rule: &Rule, read: Result<Value, String>) -> GateRow {
     let undecided = answer == GateAnswer::NotDecidable;
     let too_few = || format!("{} do not tell whether it passes or fails", found.n);
     GateRow {
-        value: Some(found.value),
-        interval: found.interval.filter(|_| hi.is_finite()).map(|(lo, hi)| Interval { lo, hi }),
+        value: Some(rounded(found.value)),
+        interval: found
+            .interval
+            .filter(|_| hi.is_finite())
+            .map(|(lo, hi)| Interval { lo: rounded(lo), hi: rounded(hi) }),
         n: found.n,
         answer,
         why: if undecided { found.why.or_else(|| Some(too_few())) } else { None },

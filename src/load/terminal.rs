@@ -1,7 +1,7 @@
 //! The result on a terminal: one screen, and more behind `-v`.
 
 use super::{
-    result::{Distribution, GateAnswer, GateRow, LoadResult, Measured, Since, Verdict},
+    result::{Bottleneck, Distribution, GateAnswer, GateRow, LoadResult, Measured, Since, Verdict},
     verdict,
 };
 use crate::{
@@ -56,7 +56,8 @@ fn why(result: &LoadResult, columns: usize) -> Vec<String> {
         return labelled("why", &format!("no evidence of the server: {}", clean(why)), columns, 2);
     }
     let Some(first) = result.why.first() else {
-        return match result.bottlenecks.first() {
+        let told = |it: &&Bottleneck| !result.statement.contains(&clean(&it.text));
+        return match result.bottlenecks.first().filter(told) {
             Some(it) => labelled("limit", &clean(&it.text), columns, 2),
             None if matches!(result.verdict, Verdict::Passed) => Vec::new(),
             None => {
@@ -95,7 +96,7 @@ fn notes(result: &LoadResult, columns: usize) -> Vec<String> {
     if let Some(it) = &result.first_token {
         let show = |seconds| Unit::Seconds.show(seconds);
         let text = format!(
-            "mean TTFT {} here, {} at the server: {} between (network, proxy, tokenizer)",
+            "mean TTFT {} here, {} at the server, {} on the way",
             show(it.client),
             show(it.server),
             show(it.between.max(0.0))

@@ -3,7 +3,7 @@
 use super::{
     build::unanswered,
     measure::rounded,
-    result::{CutBy, CutShort, GateAnswer, GateRow, LoadResult, Verdict},
+    result::{Bottleneck, CutBy, CutShort, GateAnswer, GateRow, LoadResult, Verdict, Why},
 };
 use crate::{
     report::text::clean,
@@ -37,7 +37,7 @@ pub fn statement(result: &LoadResult) -> String {
         }
     };
     let cause = match result.verdict {
-        Verdict::Failed | Verdict::Warning => cause(result),
+        Verdict::Failed | Verdict::Warning => cause(&result.why, &result.bottlenecks),
         _ => String::new(),
     };
     let partial = match &result.cut_short {
@@ -48,12 +48,13 @@ pub fn statement(result: &LoadResult) -> String {
 }
 
 /// The limit that was reached, and the likeliest cause.
-fn cause(result: &LoadResult) -> String {
-    let limit = result.bottlenecks.first().map(|it| clean(&it.text));
-    let title = result.why.first().map(|why| clean(&why.title));
+fn cause(why: &[Why], bottlenecks: &[Bottleneck]) -> String {
+    let limit = bottlenecks.first().map(|it| clean(&it.text));
+    let title = why.first().map(|why| clean(&why.title));
     match (title, limit) {
         (Some(title), Some(limit)) => format!("; cause: {title} ({limit})"),
-        (Some(only), None) | (None, Some(only)) => format!("; cause: {only}"),
+        (Some(title), None) => format!("; cause: {title}"),
+        (None, Some(limit)) => format!("; limit reached: {limit}"),
         (None, None) => String::new(),
     }
 }
@@ -146,6 +147,28 @@ mod tests {
             answer,
             why: None,
         }
+    }
+
+    #[test]
+    fn a_limit_alone_is_no_cause() {
+        let limit = Bottleneck {
+            id: "queue".into(),
+            signal: "queue_share_ratio".into(),
+            value: 0.5,
+            text: "half went by in the queue".into(),
+        };
+        let why = Why {
+            cause: "x".into(),
+            title: "X is broken".into(),
+            probability: 0.9,
+            because: String::new(),
+            fix: None,
+        };
+        let limits = [limit];
+        assert_eq!(cause(&[], &limits), "; limit reached: half went by in the queue");
+        let both = "; cause: X is broken (half went by in the queue)";
+        assert_eq!(cause(&[why], &limits), both);
+        assert_eq!(cause(&[], &[]), "");
     }
 
     #[test]

@@ -147,20 +147,50 @@ pub(super) fn shadow(
     let settings = settings(&args[0], env)?;
     let loads = Loads::load(&settings.runbook_dirs)?;
     let limits = loads.limits.clone().context("load/limits.yaml is missing")?;
-    let prepare = |args: &LoadArgs| -> anyhow::Result<(Client, Planned)> {
-        let own = self::settings(args, env)?;
-        let url = own.live.url.clone().unwrap_or_default();
-        let scenario = plan::scenario(&loads, args)?;
-        let client = client(&own, &url)?;
-        allowed(&client, args)?;
-        let planned = plan::plan(scenario, args, &own, &client)?;
-        Ok((client, planned))
-    };
-    let (client_a, a) = prepare(&args[0])?;
-    let (client_b, b) = prepare(&args[1])?;
+    let (client_a, a) = prepare(&args[0], env, &loads)?;
+    let (client_b, b) = prepare(&args[1], env, &loads)?;
     let b = b.with_the_prompts_of(&a);
     let mut work_a = worker(&a, &args[0], &limits, settings.quiet);
     let mut work_b = worker(&b, &args[1], &limits, true);
+    let began = history::now();
+    let (driven, signal) =
+        drive_both([(&client_a, &a.plan, &mut work_a), (&client_b, &b.plan, &mut work_b)])?;
+    work_a.bar.finish_and_clear();
+    drop((work_a, work_b));
+    let result = |driven: Driven, planned: Planned, client: &Client| {
+        let raw = raw(driven, signal.is_some(), &planned);
+        let about = About {
+            target: client.shown(""),
+            started: rfc3339(began),
+            ended: rfc3339(began + raw.seconds),
+            used: planned.used,
+            report: Err("a comparison looks at the answers alone".into()),
+            trends: Vec::new(),
+        };
+        build::result(raw, about, &loads.rules(&planned.scenario), &limits)
+    };
+    let [of_a, of_b] = driven;
+    Ok(([result(of_a, a, &client_a), result(of_b, b, &client_b)], settings, signal))
+}
+
+/// One of two servers, and what is sent to it.
+fn prepare(args: &LoadArgs, env: &Environment, loads: &Loads) -> anyhow::Result<(Client, Planned)> {
+    let own = settings(args, env)?;
+    let url = own.live.url.clone().unwrap_or_default();
+    let scenario = plan::scenario(loads, args)?;
+    let client = client(&own, &url)?;
+    allowed(&client, args)?;
+    let planned = plan::plan(scenario, args, &own, &client)?;
+    Ok((client, planned))
+}
+
+/// One of two servers: how it is reached, what is sent when, and what makes the requests.
+type Driving<'a, 'b> = (&'a Client, &'a Plan, &'a mut Worker<'b>);
+
+/// Sends to both at once. One signal ends both.
+fn drive_both(
+    [(client_a, plan_a, work_a), (client_b, plan_b, work_b)]: [Driving<'_, '_>; 2],
+) -> anyhow::Result<([Driven; 2], Option<Exit>)> {
     let signal = Cell::new(None);
     let (told, heard) = tokio::sync::oneshot::channel::<()>();
     let first = async {
@@ -168,33 +198,15 @@ pub(super) fn shadow(
         drop(told);
     };
     let both = async { drop(heard.await) };
-    let began = history::now();
-    let (of_a, of_b) = http::block_on(async {
+    let (a, b) = http::block_on(async {
         tokio::try_join!(
-            openai::drive(client_a.clone(), &a.plan, &mut work_a, first),
-            openai::drive(client_b.clone(), &b.plan, &mut work_b, both),
+            openai::drive(client_a.clone(), plan_a, work_a, first),
+            openai::drive(client_b.clone(), plan_b, work_b, both),
         )
     })
     .context("failed to start the runtime")?
     .map_err(anyhow::Error::msg)?;
-    work_a.bar.finish_and_clear();
-    drop((work_a, work_b));
-    let stopped = signal.get().is_some();
-    let result = |driven: Driven, planned: Planned, client: &Client| {
-        let raw = raw(driven, stopped, &planned);
-        let ended = began + raw.seconds;
-        let about = About {
-            target: client.shown(""),
-            started: rfc3339(began),
-            ended: rfc3339(ended),
-            used: planned.used,
-            report: Err("a comparison looks at the answers alone".into()),
-            trends: Vec::new(),
-        };
-        build::result(raw, about, &loads.rules(&planned.scenario), &limits)
-    };
-    let results = [result(of_a, a, &client_a), result(of_b, b, &client_b)];
-    Ok((results, settings, signal.get()))
+    Ok(([a, b], signal.get()))
 }
 
 /// Makes the requests, and looks out for over-saturation.

@@ -16,7 +16,7 @@ use crate::{
     },
     runbook::problem::did_you_mean,
     sources::{
-        http::{self, Client},
+        http::{self, Client, FailureKind},
         openai::{self, Plan},
     },
 };
@@ -26,6 +26,10 @@ const MOST_REQUESTS: u64 = 5_000_000;
 
 /// Share of a shortened test that the warm-up may take.
 const MOST_WARMUP: f64 = 0.2;
+
+/// What helps where the server's certificate is not trusted.
+const UNTRUSTED: &str =
+    "--ca FILE with the authority's certificate, or http:// where the server speaks no TLS";
 
 /// Everything that a test needs.
 pub(super) struct Planned {
@@ -195,6 +199,9 @@ fn models(client: &Client, base: Option<&str>, least: usize) -> anyhow::Result<M
     };
     let (bases, adapters) = match (asked, base) {
         (Ok(found), _) => found,
+        (Err(why), _) if why.starts_with(FailureKind::Tls.word()) => {
+            return Err(refused(why, UNTRUSTED, Exit::Inconclusive).into());
+        }
         (Err(_), Some(_)) => Default::default(),
         (Err(why), None) => {
             return Err(refused(why, "--model NAME", Exit::Inconclusive).into());

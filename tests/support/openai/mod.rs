@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 mod page;
+mod tls;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -13,13 +14,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant as At, sleep, sleep_until};
 
 use page::Tally;
+pub use tls::Tls;
+
+type Input = BufReader<Box<dyn AsyncRead + Unpin>>;
+type Output = Box<dyn AsyncWrite + Unpin>;
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub enum Fault {
     Status(u16),
     /// The connection breaks after the second token.
     Reset,
+    /// The answer ends well-formed after the second token, without saying that it is over.
+    Cut,
     /// An error event after the second token.
     ErrorInStream,
     /// A line that is no JSON.
@@ -65,6 +71,8 @@ pub struct Behaviour {
     pub metrics: bool,
     /// Share of the KV cache that each finished request does not give back.
     pub leak: f64,
+    /// Speaks TLS with this certificate.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Behaviour {
@@ -82,12 +90,24 @@ impl Default for Behaviour {
             caching: true,
             metrics: true,
             leak: 0.0,
+            tls: None,
         }
     }
 }
 
+/// What is kept of a request for an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub path: String,
+    /// The value of its `Authorization`.
+    pub login: Option<String>,
+    /// When all of it was read, since the server's start.
+    pub at: Duration,
+}
+
 /// A running server.
 pub struct Server {
+    scheme: &'static str,
     pub address: SocketAddr,
     /// Time stamps in tokens are nanoseconds since then.
     pub base: Instant,
@@ -95,6 +115,8 @@ pub struct Server {
     pub connections: Arc<AtomicUsize>,
     /// Bodies of the requests, where they are kept.
     pub bodies: Arc<std::sync::Mutex<Vec<Value>>>,
+    /// The requests, in the order in which they came, where they are kept.
+    pub asked: Arc<std::sync::Mutex<Vec<Asked>>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -108,16 +130,18 @@ impl Server {
         let listener = StdListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let server = Self {
+            scheme: if behaviour.tls.is_some() { "https" } else { "http" },
             address: listener.local_addr().unwrap(),
             base: Instant::now(),
             served: Arc::default(),
             connections: Arc::default(),
             bodies: Arc::default(),
+            asked: Arc::default(),
             stop: Arc::default(),
         };
         let (base, stop) = (server.base, server.stop.clone());
         let (served, connections) = (server.served.clone(), server.connections.clone());
-        let bodies = server.bodies.clone();
+        let (bodies, asked) = (server.bodies.clone(), server.asked.clone());
         std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -132,6 +156,7 @@ impl Server {
                 served,
                 connections,
                 bodies,
+                asked,
                 behaviour: Rc::new(behaviour),
             };
             runtime.block_on(local.run_until(accept(listener, state, stop)));
@@ -140,7 +165,7 @@ impl Server {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 }
 
@@ -149,6 +174,9 @@ impl Drop for Server {
         self.stop.store(true, Ordering::Relaxed);
     }
 }
+
+/// Requests that are kept.
+const MOST_KEPT: usize = 2000;
 
 #[derive(Clone)]
 struct State {
@@ -162,6 +190,7 @@ struct State {
     served: Arc<AtomicUsize>,
     connections: Arc<AtomicUsize>,
     bodies: Arc<std::sync::Mutex<Vec<Value>>>,
+    asked: Arc<std::sync::Mutex<Vec<Asked>>>,
     behaviour: Rc<Behaviour>,
 }
 
@@ -177,11 +206,23 @@ async fn accept(listener: StdListener, state: State, stop: Arc<AtomicBool>) {
 
 async fn serve(stream: TcpStream, state: State) {
     stream.set_nodelay(true).unwrap();
-    let (read, mut write) = stream.into_split();
-    let mut read = BufReader::new(read);
-    while let Some((path, body)) = request(&mut read).await {
+    let (mut read, mut write): (Input, Output) = match &state.behaviour.tls {
+        None => {
+            let (read, write) = stream.into_split();
+            (BufReader::new(Box::new(read)), Box::new(write))
+        }
+        Some(tls) => {
+            let Ok(stream) = tls.acceptor.accept(stream).await else { return };
+            let (read, write) = tokio::io::split(stream);
+            (BufReader::new(Box::new(read)), Box::new(write))
+        }
+    };
+    while let Some((path, login, body)) = request(&mut read).await {
         let kept = match path.as_str() {
-            "/v1/chat/completions" | "/v1/completions" => generate(&state, &body, &mut write).await,
+            "/v1/chat/completions" | "/v1/completions" => {
+                state.keep(path, login);
+                generate(&state, &body, &mut write).await
+            }
             path => page(&state, path, &mut write).await,
         };
         if kept.is_none() {
@@ -190,10 +231,18 @@ async fn serve(stream: TcpStream, state: State) {
     }
 }
 
-async fn request(
-    read: &mut BufReader<tokio::net::tcp::OwnedReadHalf>,
-) -> Option<(String, Vec<u8>)> {
-    let (mut line, mut path, mut length) = (String::new(), String::new(), 0);
+impl State {
+    fn keep(&self, path: String, login: Option<String>) {
+        let mut asked = self.asked.lock().unwrap();
+        if asked.len() < MOST_KEPT {
+            asked.push(Asked { path, login, at: self.base.elapsed() });
+        }
+    }
+}
+
+/// A request's path, its login and its body.
+async fn request(read: &mut Input) -> Option<(String, Option<String>, Vec<u8>)> {
+    let (mut line, mut path, mut login, mut length) = (String::new(), String::new(), None, 0);
     loop {
         line.clear();
         if read.read_line(&mut line).await.ok()? == 0 {
@@ -205,18 +254,21 @@ async fn request(
         }
         if path.is_empty() {
             path = text.split(' ').nth(1)?.to_owned();
-        } else if let Some((name, value)) = text.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().ok()?;
+            continue;
+        }
+        let Some((name, value)) = text.split_once(':') else { continue };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.trim().parse().ok()?,
+            "authorization" => login = Some(value.trim().to_owned()),
+            _ => {}
         }
     }
     let mut body = vec![0; length];
     read.read_exact(&mut body).await.ok()?;
-    Some((path, body))
+    Some((path, login, body))
 }
 
-async fn page(state: &State, path: &str, write: &mut OwnedWriteHalf) -> Option<()> {
+async fn page(state: &State, path: &str, write: &mut Output) -> Option<()> {
     let body = match path {
         "/metrics" if state.behaviour.metrics => {
             state.tally.borrow().page(state.behaviour.slots as f64, state.behaviour.leak)
@@ -234,10 +286,10 @@ async fn page(state: &State, path: &str, write: &mut OwnedWriteHalf) -> Option<(
     whole(write, "200 OK", &body).await
 }
 
-async fn whole(write: &mut OwnedWriteHalf, status: &str, body: &str) -> Option<()> {
+async fn whole(write: &mut Output, status: &str, body: &str) -> Option<()> {
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n");
-    write.write_all((head + body).as_bytes()).await.ok()
+    put(write, (head + body).as_bytes()).await
 }
 
 /// Stands still while the server does.
@@ -249,11 +301,11 @@ async fn stand(state: &State) {
     }
 }
 
-async fn generate(state: &State, body: &[u8], write: &mut OwnedWriteHalf) -> Option<()> {
+async fn generate(state: &State, body: &[u8], write: &mut Output) -> Option<()> {
     let number = state.served.fetch_add(1, Ordering::Relaxed);
     state.first.borrow_mut().get_or_insert_with(Instant::now);
     let asked: Value = serde_json::from_slice(body).unwrap();
-    if number < 2000 {
+    if number < MOST_KEPT {
         state.bodies.lock().unwrap().push(asked.clone());
     }
     let arrived = Instant::now();
@@ -295,14 +347,14 @@ async fn answer(
     state: &State,
     asked: &Value,
     (fault, arrived, queued): (Fault, Instant, Duration),
-    write: &mut OwnedWriteHalf,
+    write: &mut Output,
 ) -> Option<()> {
     let how = &state.behaviour;
     let start = Instant::now();
     let chat = asked.get("messages").is_some();
     let head =
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-    write.write_all(head.as_bytes()).await.ok()?;
+    put(write, head.as_bytes()).await?;
     if chat {
         // A role alone, long before the first token: it is none.
         event(write, r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#)
@@ -328,6 +380,7 @@ async fn answer(
         event(write, &delta).await?;
         match fault {
             Fault::Reset if index == 1 => return None,
+            Fault::Cut if index == 1 => return finish(write).await,
             Fault::Garbage if index == 1 => return event(write, "{\"choices\":[{").await,
             Fault::ErrorInStream if index == 1 => {
                 event(write, r#"{"error":{"message":"the engine died","code":500}}"#).await?;
@@ -365,12 +418,18 @@ fn prompt_tokens(state: &State, asked: &Value) -> (usize, usize) {
 }
 
 /// One event in one chunk, in one write: as it goes out, so it arrives.
-async fn event(write: &mut OwnedWriteHalf, data: &str) -> Option<()> {
+async fn event(write: &mut Output, data: &str) -> Option<()> {
     let text = format!("data: {data}\n\n");
     let chunk = format!("{:x}\r\n{text}\r\n", text.len());
-    write.write_all(chunk.as_bytes()).await.ok()
+    put(write, chunk.as_bytes()).await
 }
 
-async fn finish(write: &mut OwnedWriteHalf) -> Option<()> {
-    write.write_all(b"0\r\n\r\n").await.ok()
+async fn finish(write: &mut Output) -> Option<()> {
+    put(write, b"0\r\n\r\n").await
+}
+
+/// Writes, and keeps nothing back to encrypt it with what comes next.
+async fn put(write: &mut Output, bytes: &[u8]) -> Option<()> {
+    write.write_all(bytes).await.ok()?;
+    write.flush().await.ok()
 }

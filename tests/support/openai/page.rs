@@ -10,7 +10,7 @@ const COARSE: &[f64] = &[0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 60.0];
 const TOKENS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0];
 
 /// Requests of the hour before.
-const BEFORE: f64 = 3600.0;
+const HOUR: f64 = 3600.0;
 
 pub struct Hist {
     bounds: &'static [f64],
@@ -19,12 +19,6 @@ pub struct Hist {
 }
 
 impl Hist {
-    fn new(bounds: &'static [f64], usual: f64) -> Self {
-        let mut it = Self { bounds, counts: vec![0.0; bounds.len() + 1], sum: 0.0 };
-        it.add(usual, BEFORE);
-        it
-    }
-
     fn add(&mut self, value: f64, times: f64) {
         self.counts[self.bounds.partition_point(|bound| *bound < value)] += times;
         self.sum += value * times;
@@ -50,6 +44,7 @@ pub struct Tally {
     pub running: f64,
     pub waiting: f64,
     started: f64,
+    before: f64,
     queries: f64,
     hits: f64,
     generated: f64,
@@ -58,17 +53,28 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// A server that has run for an hour.
     pub fn new() -> Self {
+        Self::after(HOUR)
+    }
+
+    /// A server that has answered so many requests, one each second.
+    pub fn after(before: f64) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-        let hist = |name, bounds, usual| (name, Hist::new(bounds, usual));
+        let hist = |name, bounds: &'static [f64], usual| {
+            let mut it = Hist { bounds, counts: vec![0.0; bounds.len() + 1], sum: 0.0 };
+            it.add(usual, before);
+            (name, it)
+        };
         Self {
             running: 0.0,
             waiting: 0.0,
-            started: now - BEFORE,
-            queries: BEFORE * 50.0,
-            hits: BEFORE * 40.0,
-            generated: BEFORE * 5.0,
-            finished: BEFORE,
+            started: now - before,
+            before,
+            queries: before * 50.0,
+            hits: before * 40.0,
+            generated: before * 5.0,
+            finished: before,
             hists: vec![
                 hist("time_to_first_token_seconds", BOUNDS, 0.02),
                 hist("e2e_request_latency_seconds", COARSE, 0.03),
@@ -114,7 +120,7 @@ impl Tally {
     }
 
     pub fn page(&self, slots: f64, leak: f64) -> String {
-        let kept = leak * (self.finished - BEFORE);
+        let kept = leak * (self.finished - self.before);
         let mut out = String::new();
         let scalars = [
             ("num_requests_running", "gauge", self.running),
