@@ -21,6 +21,7 @@ pub(super) use failure::{failure, os_error};
 pub use send::{Request, Sent};
 
 use crate::evidence::bundle;
+use crate::input;
 
 /// Redirects followed on one request.
 const MAX_REDIRECTS: usize = 3;
@@ -446,9 +447,12 @@ fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, String> {
     each.collect()
 }
 
+/// Largest file of certificates, bytes: that of a whole system is half a megabyte.
+const MOST_PEM: u64 = 16 << 20;
+
 fn identity(file: &Path) -> Result<Identity, String> {
     let shown = file.display();
-    let pem = std::fs::read(file)
+    let pem = input::bytes(file, MOST_PEM)
         .map_err(|error| format!("cannot read the client certificate in {shown}: {error}"))?;
     Identity::from_pem(&pem)
         .map_err(|_| format!("{shown} does not hold a PEM certificate with its key"))
@@ -458,7 +462,7 @@ fn authorities(files: &[PathBuf]) -> Result<Vec<Certificate>, String> {
     let mut all = Vec::new();
     for file in files {
         let shown = file.display();
-        let pem = std::fs::read(file)
+        let pem = input::bytes(file, MOST_PEM)
             .map_err(|error| format!("cannot read the certificates in {shown}: {error}"))?;
         let found = Certificate::from_pem_bundle(&pem).unwrap_or_default();
         if found.is_empty() {

@@ -34,6 +34,8 @@ pub(super) async fn ask(asking: &Asking, client: &Client, options: &Options) {
     }
     let mut found: Vec<Metric> = join_all(lists).await.into_iter().flatten().collect();
     found.sort_by_cached_key(|it| (it.namespace.clone(), it.name.clone(), it.dimensions.clone()));
+    // A listing that says a thing twice must not make it be asked for twice.
+    found.dedup();
     let period = names::period(options.reach, options.now);
     let endpoint = options.endpoint.as_deref();
     let mut queries = names::queries(&found, &options.gateway, endpoint, period);
