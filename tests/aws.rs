@@ -7,13 +7,15 @@ mod aws;
 #[allow(dead_code)]
 #[path = "support/cli.rs"]
 mod cli;
+#[path = "support/moto_server.rs"]
+mod moto_server;
 #[path = "support/tools.rs"]
 mod tools;
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use aws::{
@@ -21,6 +23,7 @@ use aws::{
     stub::{Fault, Stub},
 };
 use cli::{Ran, diagnose, finish};
+use moto_server::Moto;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tools::{free_port, tool};
@@ -292,50 +295,18 @@ fn what_cloudwatch_holds_back_is_said() {
     collected.assert_status("cloudwatch", "partial", "series are not whole (PartialData)");
 }
 
-/// A server of moto, ended with the test.
-struct Moto {
-    child: Child,
-    url: String,
-}
-
-impl Moto {
-    fn start() -> Self {
-        let port = free_port();
-        let child = Command::new(tool("moto_server"))
-            .args(["--host", "127.0.0.1", "--port", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let until = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < until, "moto does not start");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        Self { child, url: format!("http://127.0.0.1:{port}") }
-    }
-
-    /// Runs Python with `client(name)` for each service.
-    fn set_up(&self, script: &str) {
-        let head = format!(
-            "import boto3, time\ndef client(name):\n    return boto3.client(name, \
-             endpoint_url='{}', region_name='eu-west-1', aws_access_key_id='a', \
-             aws_secret_access_key='b')\n",
-            self.url
-        );
-        let ran = Command::new(tool("python-botocore"))
-            .args(["-c", &format!("{head}{script}")])
-            .output()
-            .unwrap();
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Runs Python with `client(name)` for each service of the server at `url`.
+fn set_up(url: &str, script: &str) {
+    let head = format!(
+        "import boto3, time\ndef client(name):\n    return boto3.client(name, \
+         endpoint_url='{url}', region_name='eu-west-1', aws_access_key_id='a', \
+         aws_secret_access_key='b')\n"
+    );
+    let ran = Command::new(tool("python-botocore"))
+        .args(["-c", &format!("{head}{script}")])
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
 }
 
 const DEPLOYED: &str = r"
@@ -369,8 +340,9 @@ logs.put_log_events(logGroupName=group, logStreamName='main/i-1', logEvents=[
 #[test]
 fn another_server_of_aws_is_understood_too() {
     let moto = Moto::start();
-    moto.set_up(DEPLOYED);
-    let collected = collect(&moto.url, CHAT);
+    let url = format!("http://127.0.0.1:{}", moto.port);
+    set_up(&url, DEPLOYED);
+    let collected = collect(&url, CHAT);
     collected.assert_status("sagemaker", "ok", "");
     let names: Vec<_> = collected.answers("DescribeModel");
     let images: Vec<_> =

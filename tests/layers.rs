@@ -9,12 +9,13 @@ use std::{
 /// Each module with the modules that its code may name. Modules that are not listed are on top.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("hazard", &[]),
+    ("input", &[]),
     ("unit", &[]),
     ("stats", &[]),
-    ("evidence", &["unit", "stats"]),
-    ("sources", &["evidence", "unit", "stats"]),
+    ("evidence", &["input", "unit", "stats"]),
+    ("sources", &["evidence", "input", "unit", "stats"]),
     ("signals", &["evidence", "unit", "stats"]),
-    ("runbook", &["signals", "unit", "stats", "hazard"]),
+    ("runbook", &["signals", "unit", "stats", "hazard", "input"]),
     ("report", &["runbook", "signals", "evidence", "unit", "stats", "hazard"]),
     ("monitor", &["load", "report", "runbook", "signals", "evidence", "unit", "stats"]),
     ("prefix", &["report", "unit", "stats"]),
@@ -24,7 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("eval", &["report", "runbook", "signals", "unit", "stats"]),
     ("exit", &["report", "runbook"]),
     ("cli", &["exit", "runbook"]),
-    ("config", &["cli", "runbook"]),
+    ("config", &["cli", "runbook", "input"]),
 ];
 
 #[test]

@@ -168,3 +168,29 @@ fn an_alert_delivered_by_a_real_alertmanager_ends_as_the_report_of_its_runbook()
     assert_eq!(reports[0]["command"], "high-ttft");
     assert_eq!(reports[0]["causes"][0]["id"], "volatile-prompt-prefix");
 }
+
+/// What a receiver says to the head of a page whose body of a megabyte never comes.
+fn unfinished(address: &str, token: &str) -> (u16, Duration) {
+    let start = Instant::now();
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "POST /alerts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: 1000000\r\n\r\n{{"
+    )
+    .unwrap();
+    let mut line = String::new();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    (line.split(' ').nth(1).unwrap().parse().unwrap(), start.elapsed())
+}
+
+#[test]
+fn a_page_that_never_ends_is_given_up_and_no_stranger_is_listened_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_running, at) = receiver(folder.path());
+    let (status, took) = unfinished(&at, "guessed");
+    assert!(status == 401 && took < Duration::from_secs(5), "{status} after {took:?}");
+    let (status, took) = unfinished(&at, TOKEN);
+    assert!(status == 408 && took < Duration::from_secs(25), "{status} after {took:?}");
+}

@@ -11,6 +11,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use cli::{incident, run};
@@ -58,6 +59,56 @@ fn the_licence_is_there_and_is_the_one_that_the_manifest_names() {
     assert!(text.contains("Apache License") && text.contains("Version 2.0, January 2004"));
     let manifest = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).unwrap();
     assert!(manifest.contains("license = \"Apache-2.0\""));
+}
+
+/// The page as `cargo tree` tells it now.
+fn licences() -> String {
+    let ran = Command::new(Path::new(ROOT).join("scripts/licences")).arg("--print").output();
+    let ran = ran.unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+#[test]
+fn the_page_of_licences_is_what_the_program_is_built_from() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/licences.md")).unwrap();
+    assert!(page == licences(), "docs/licences.md is stale: run scripts/licences");
+    assert!(page.contains("| `serde` |") && page.lines().count() > 100);
+}
+
+/// Whether a licence expression can be met with what is allowed: brackets first, then `AND`, `OR`.
+fn is_allowed(expression: &str, allowed: &[&str]) -> bool {
+    if let Some(open) = expression.rfind('(') {
+        let close = open + expression[open..].find(')').unwrap();
+        let inner = is_allowed(&expression[open + 1..close], allowed);
+        let word = if inner { allowed[0] } else { "nothing" };
+        let whole = format!("{}{word}{}", &expression[..open], &expression[close + 1..]);
+        return is_allowed(&whole, allowed);
+    }
+    // Crates of old write `/` for `OR`.
+    let either = expression.replace('/', " OR ");
+    let each = |all: &str| all.split(" AND ").all(|it| allowed.contains(&it.trim()));
+    either.split(" OR ").any(each)
+}
+
+#[test]
+fn every_licence_is_one_that_the_audit_allows_and_none_is_allowed_for_nobody() {
+    let deny: toml::Table =
+        fs::read_to_string(Path::new(ROOT).join("deny.toml")).unwrap().parse().unwrap();
+    let allowed = deny["licenses"]["allow"].as_array().unwrap();
+    let allowed: Vec<&str> = allowed.iter().map(|it| it.as_str().unwrap()).collect();
+    let page = licences();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+    let rows: Vec<(&str, &str)> = rows
+        .map(|row| (row.split('`').next().unwrap(), row.split('|').nth(2).unwrap().trim()))
+        .collect();
+    let bad: Vec<_> = rows.iter().filter(|(_, licence)| !is_allowed(licence, &allowed)).collect();
+    assert!(bad.is_empty(), "{bad:?}");
+    assert!(!is_allowed("(GPL-3.0 OR MIT) AND GPL-3.0", &allowed), "nothing is ever refused");
+    let unused = |it: &&&str| !rows.iter().any(|(_, licence)| licence.contains(**it));
+    let unused: Vec<_> = allowed.iter().filter(unused).collect();
+    // Data of certificates for tests and other systems.
+    assert_eq!(unused, ["CDLA-Permissive-2.0"].iter().collect::<Vec<_>>());
 }
 
 /// Whoever may read a file or look into a folder, beside its owner.

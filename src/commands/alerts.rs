@@ -10,6 +10,7 @@ use crate::{
     config::{self, Environment, Settings},
     evidence::Evidence,
     exit::Exit,
+    input,
     monitor::{
         cloudwatch, lint, prometheus,
         target::{Target, matchers},
@@ -107,9 +108,11 @@ pub fn lint(args: &LintArgs, env: &Environment) -> anyhow::Result<Exit> {
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "the user's own files, named on the command line")]
+/// Largest file of rules that is read, bytes.
+const MOST_RULES: u64 = 16 << 20;
+
 fn read(path: &Path) -> anyhow::Result<Arc<SourceFile>> {
-    let text = std::fs::read_to_string(path);
+    let text = input::text(path, MOST_RULES);
     let text = text.with_context(|| format!("failed to read {}", path.display()))?;
     Ok(Arc::new(SourceFile::new(path.display().to_string(), text, 0)))
 }

@@ -123,7 +123,7 @@ fn no_dimensions(told: Option<&SourceStatus>) -> Failure {
 
 /// How the account is reached.
 fn access(target: &RuleTargetArgs, env: &Environment) -> anyhow::Result<aws::Options> {
-    let timeout = alerts::settings(&dashboard::asked(target), env)?.live.timeout;
+    let live = alerts::settings(&dashboard::asked(target), env)?.live;
     let (aws, _) = config::gateway(&target.look.config, env)?;
     Ok(aws::Options {
         endpoint: None,
@@ -135,8 +135,9 @@ fn access(target: &RuleTargetArgs, env: &Environment) -> anyhow::Result<aws::Opt
         warm_pool_group: None,
         reach: Span::default(),
         now: 0.0,
-        timeout,
-        deadline: timeout,
+        max_body: usize::try_from(live.max_body).unwrap_or(usize::MAX),
+        timeout: live.timeout,
+        deadline: live.timeout,
     })
 }
 

@@ -24,6 +24,7 @@ use crate::{
         bundle::{Bundle, Limits},
     },
     exit::Exit,
+    input,
     load::result::{LoadResult, Verdict as LoadVerdict},
     report::{KeptBaseline, Report, Verdict, text},
     sources,
@@ -246,11 +247,13 @@ fn store(state_home: Option<&Path>, kept: &Kept<'_>) -> anyhow::Result<PathBuf> 
     Ok(own)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the only reader of baselines")]
+/// Largest file that says what a baseline is, bytes.
+const MOST_ABOUT: u64 = 1 << 20;
+
 fn read_about(own: &Path) -> anyhow::Result<About> {
     let path = own.join(ABOUT);
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+    let text = input::text(&path, MOST_ABOUT)
+        .with_context(|| format!("failed to read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("failed to read {}", path.display()))
 }
 

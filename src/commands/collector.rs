@@ -1,10 +1,6 @@
 //! `diagnose collector render` and `diagnose collector emf`.
 
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader},
-    path::Path,
-};
+use std::io::BufReader;
 
 use anyhow::Context;
 
@@ -17,6 +13,7 @@ use crate::{
     cli::{CollectorArgs, CollectorKind, EmfArgs},
     config::{self, Environment},
     exit::Exit,
+    input,
     monitor::{
         collector::{self, Wanted},
         emf,
@@ -67,7 +64,8 @@ fn without_scrape(args: &CollectorArgs) -> Result<(), Failure> {
 pub fn emf(args: &EmfArgs, env: &Environment) -> anyhow::Result<Exit> {
     let (aws, fields) = config::gateway(&args.config, env)?;
     let (names, fields) = (names(&aws), given::fields(&fields)?);
-    let mut records = open(&args.gateway)
+    let mut records = input::follow(&args.gateway)
+        .map(BufReader::new)
         .with_context(|| format!("failed to read {}", args.gateway.display()))?;
     let mut silent = 0;
     let done = write::stream(|out| {
@@ -86,12 +84,4 @@ pub fn emf(args: &EmfArgs, env: &Environment) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Clean)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a file that the command line names")]
-fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
-    if path.as_os_str() == "-" {
-        return Ok(Box::new(io::stdin().lock()));
-    }
-    Ok(Box::new(BufReader::new(File::open(path)?)))
 }

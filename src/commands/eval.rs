@@ -18,6 +18,7 @@ use crate::{
     eval::{Evaluation, Label, Trial, render},
     evidence::bundle::{Bundle, Limits},
     exit::Exit,
+    input,
     runbook::Library,
     sources,
 };
@@ -111,9 +112,11 @@ fn trial(labelled: &Labelled, library: &Library) -> anyhow::Result<Trial> {
     Ok(Trial::new(&labelled.name, label, &report, library))
 }
 
-#[expect(clippy::disallowed_methods, reason = "labels are read here alone")]
+/// Largest label that is read, bytes.
+const MOST_LABEL: u64 = 1 << 20;
+
 fn label(path: &Path) -> anyhow::Result<Label> {
-    let text = std::fs::read_to_string(path)
+    let text = input::text(path, MOST_LABEL)
         .with_context(|| format!("failed to read {}", path.display()))?;
     serde_json::from_str(&text)
         .with_context(|| format!("failed to read {}: it is no label", path.display()))

@@ -137,6 +137,7 @@ pub fn stale(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         (LOAD, "gate", load::tables::gate(&loads)),
         (LOAD, "client", load::tables::client(&loads)),
         (RELIABILITY, "faults of servers", matrix.network.markdown()),
+        (RELIABILITY, "faults of AWS", matrix.cloud.markdown()),
         (RELIABILITY, "faults of files", matrix.files.markdown()),
         (DASHBOARDS, "panels", panels_table(&rules)),
         (DASHBOARDS, "gateway metrics", gateway_table()),

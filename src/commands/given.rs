@@ -1,11 +1,6 @@
 //! Evidence that comes as files and pipes: logs, gateway records, and what kubectl printed.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use serde_json::Value;
 
@@ -15,6 +10,7 @@ use crate::{
     config::LiveSettings,
     evidence::{bundle::Bundle, gateway::GatewayFields},
     exit::Exit,
+    input,
     sources::{
         gateway, kube,
         logs::collect::{self, Asked},
@@ -33,26 +29,12 @@ pub(super) fn add(bundle: &mut Bundle, settings: &LiveSettings) -> anyhow::Resul
         gateway::from_file(bundle, file, &fields(&settings.gateway_fields)?);
     }
     let Some(path) = settings.kube.as_deref().filter(|_| uses(Source::Kube)) else { return Ok(()) };
-    let body =
-        listing(path, settings.max_body).map_err(|error| unusable(path, &error.to_string()))?;
+    let body = input::bytes(path, settings.max_body)
+        .map_err(|error| unusable(path, &error.to_string()))?;
     kube::check(&body).map_err(|why| unusable(path, &why))?;
     let at = bundle.span_ms().map_or(0, |(_, to)| to);
     bundle.record("kube", at, body);
     Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a file that the command line names")]
-fn listing(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let mut body = Vec::new();
-    if path.as_os_str() == "-" {
-        io::stdin().lock().take(most + 1).read_to_end(&mut body)?;
-    } else {
-        File::open(path)?.take(most + 1).read_to_end(&mut body)?;
-    }
-    if body.len() as u64 > most {
-        return Err(io::Error::other(format!("it is larger than {most} bytes (--max-body)")));
-    }
-    Ok(body)
 }
 
 /// The names of a gateway's fields; a meaning that is not known is a mistake of the settings.

@@ -1,10 +1,6 @@
 //! `diagnose alerts handle`: from a page to the report of its runbook.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::path::Path;
 
 use super::{
     Failure,
@@ -15,6 +11,7 @@ use crate::{
     cli::{At, HandleArgs},
     config::{self, Environment, Settings},
     exit::Exit,
+    input,
     monitor::{
         load::Rules,
         page::{self, Page},
@@ -32,7 +29,8 @@ const TELLING: [&str; 7] =
 pub fn run(args: &HandleArgs, env: &Environment) -> anyhow::Result<Exit> {
     let dirs = config::directories(&args.run.judge.runbooks, &args.run.config, env)?;
     let rules = Rules::load(&dirs)?;
-    let text = read(&args.page).map_err(|error| unusable(&args.page, &error.to_string()))?;
+    let text = input::bytes(&args.page, MAX_PAGE)
+        .map_err(|error| unusable(&args.page, &error.to_string()))?;
     let page = page::read(&text, &rules).map_err(|why| unusable(&args.page, &why))?;
     let mut settings = config::settings(&args.run, env)?;
     aim(&mut settings, &page);
@@ -42,20 +40,6 @@ pub fn run(args: &HandleArgs, env: &Environment) -> anyhow::Result<Exit> {
         write::note(&format!("no rule is called `{}`, so all is judged. {nearest}", page.alert));
     }
     run::run_with(&scope, &settings)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a file that the command line names")]
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    if path.as_os_str() == "-" {
-        io::stdin().lock().take(MAX_PAGE + 1).read_to_end(&mut text)?;
-    } else {
-        File::open(path)?.take(MAX_PAGE + 1).read_to_end(&mut text)?;
-    }
-    if text.len() as u64 > MAX_PAGE {
-        return Err(io::Error::other("it is larger than a page can be"));
-    }
-    Ok(text)
 }
 
 /// Looks at the time and the server that the page is about, as far as the settings leave them open.

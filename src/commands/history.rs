@@ -122,6 +122,7 @@ fn cloud(
         warm_pool_group: settings.warm_pool_group.clone(),
         reach,
         now: now(),
+        max_body: usize::try_from(live.max_body).unwrap_or(usize::MAX),
         timeout: live.timeout,
         deadline,
     })

@@ -1,15 +1,12 @@
 //! `diagnose prefix-diff`: what requests share at their beginning, and which field ends it.
 
-use std::{
-    fs::File,
-    io::{self, BufReader},
-    path::Path,
-};
+use std::{io::BufReader, path::Path};
 
 use super::{Failure, write};
 use crate::{
     cli::{PlainFormat, PrefixDiffArgs},
     exit::Exit,
+    input,
     prefix::{
         Scale, many, pair,
         read::{self, Input},
@@ -75,13 +72,9 @@ fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-#[expect(clippy::disallowed_methods, reason = "the prompts that were asked about")]
 fn read(path: &Path) -> Result<Input, Failure> {
-    let read = if is_stdin(path) {
-        read::read(&mut io::stdin().lock())
-    } else {
-        File::open(path).and_then(|file| read::read(&mut BufReader::with_capacity(1 << 16, file)))
-    };
+    let read = input::open(path)
+        .and_then(|input| read::read(&mut BufReader::with_capacity(1 << 16, input)));
     read.map_err(|error| {
         failed(&format!("read {}", path.display()), &error.to_string(), Exit::Failed)
     })

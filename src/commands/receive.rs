@@ -8,14 +8,17 @@ use std::{
     io,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::Context;
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
     routing::post,
 };
 use tokio::{
@@ -37,6 +40,9 @@ use crate::{
 /// Pages that may wait for their report.
 const QUEUE: usize = 16;
 
+/// Longest time for a page to arrive.
+const ARRIVAL: Duration = Duration::from_secs(10);
+
 /// Incidents whose reports are remembered.
 const REMEMBERED: usize = 10_000;
 
@@ -50,11 +56,12 @@ pub fn run(args: &ReceiveArgs, env: &Environment) -> anyhow::Result<Exit> {
             .with_context(|| format!("failed to listen on {}", args.listen))?;
         write::note(&format!("listening on http://{}/alerts", listener.local_addr()?));
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let shared = Shared { token, rules, queue, seen: Mutex::default() };
+        let shared = Arc::new(Shared { token, rules, queue, seen: Mutex::default() });
         let service = Router::new()
             .route("/alerts", post(take))
             .layer(DefaultBodyLimit::max(MAX_PAGE as usize))
-            .with_state(Arc::new(shared));
+            .route_layer(middleware::from_fn_with_state(shared.clone(), guard))
+            .with_state(shared);
         tokio::select! {
             exit = stop_signal() => Ok(exit),
             () = report_each(waiting, args) => Ok(Exit::Clean),
@@ -86,15 +93,19 @@ struct Shared {
     seen: Mutex<HashSet<String>>,
 }
 
-/// Takes a page: one report for each incident, and one more when it has ended.
-async fn take(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> (StatusCode, String) {
-    if !is_allowed(&headers, &shared.token) {
-        return (StatusCode::UNAUTHORIZED, "the token is not the one in force\n".into());
+/// Turns away who may not send pages before their body is read, and whose page never ends.
+async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    if !is_allowed(request.headers(), &shared.token) {
+        let words = "the token is not the one in force\n";
+        return (StatusCode::UNAUTHORIZED, words).into_response();
     }
+    let taken = tokio::time::timeout(ARRIVAL, next.run(request)).await;
+    let late = |_| (StatusCode::REQUEST_TIMEOUT, "the page did not arrive in time\n");
+    taken.map_err(late).into_response()
+}
+
+/// Takes a page: one report for each incident, and one more when it has ended.
+async fn take(State(shared): State<Arc<Shared>>, body: Bytes) -> (StatusCode, String) {
     let page = match page::read(&body, &shared.rules) {
         Ok(page) => page,
         Err(why) => return (StatusCode::BAD_REQUEST, format!("{why}\n")),

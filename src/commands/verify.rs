@@ -14,6 +14,7 @@ use crate::{
     config::{self, Environment, Settings},
     evidence::{Evidence, Time},
     exit::Exit,
+    input,
     report::{Report, Verdict, build},
     sources,
     verify::{self, Outcome, Verification},
@@ -100,9 +101,11 @@ fn settings(args: &VerifyArgs, before: &Report, env: &Environment) -> anyhow::Re
     Ok(settings)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a file that the command line names")]
+/// Largest report that is read, bytes.
+const MOST_REPORT: u64 = 64 << 20;
+
 fn read(path: &Path) -> anyhow::Result<Report> {
-    let text = std::fs::read_to_string(path)
+    let text = input::text(path, MOST_REPORT)
         .with_context(|| format!("failed to read {}", path.display()))?;
     let report: Report =
         serde_json::from_str(&text).map_err(|error| failed(path, &error.to_string()))?;

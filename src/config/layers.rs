@@ -6,7 +6,6 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -16,7 +15,7 @@ use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use super::{Environment, FileConfig};
-use crate::{cli::ConfigArgs, runbook::problem::did_you_mean};
+use crate::{cli::ConfigArgs, input, runbook::problem::did_you_mean};
 
 /// What every variable of this program begins with.
 pub(super) const PREFIX: &str = "DIAGNOSE_";
@@ -133,19 +132,9 @@ pub(super) fn read(args: &ConfigArgs, env: &Environment) -> anyhow::Result<Given
 /// Largest settings file, bytes.
 const MOST: u64 = 1 << 20;
 
-#[expect(clippy::disallowed_methods, reason = "the only reader of the settings file")]
-fn bounded(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(MOST + 1).read_to_string(&mut text)?;
-    match text.len() as u64 > MOST {
-        true => Err(io::Error::other(format!("it is larger than {MOST} bytes"))),
-        false => Ok(text),
-    }
-}
-
 /// The file as it is written, checked as a whole: a mistake is shown under its line.
 fn file_table(path: &Path) -> anyhow::Result<Table> {
-    let text = bounded(path)
+    let text = input::text(path, MOST)
         .with_context(|| format!("failed to read the settings file {}", path.display()))?;
     let inside = || format!("in the settings file {}", path.display());
     let checked: FileConfig = toml::from_str(&text).with_context(inside)?;

@@ -2,14 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    io::{self, Read},
+    fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_saphyr::Location;
+
+use crate::input;
 
 use super::{
     Cause, Check, Kind, KnownChange, Library, Origin, PolicyEntry, Runbook, TrackRecord,
@@ -322,17 +323,8 @@ pub fn files_of(dir: &Path, folder: &str, layer: usize) -> Result<Vec<SourceFile
     paths.into_iter().map(|path| read_file(path, layer)).collect()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the user's own runbooks, read once at the start")]
 fn read_file(path: PathBuf, layer: usize) -> Result<SourceFile, Unreadable> {
-    let text = || -> io::Result<String> {
-        let mut text = String::new();
-        std::fs::File::open(&path)?.take(MOST + 1).read_to_string(&mut text)?;
-        match text.len() as u64 > MOST {
-            true => Err(io::Error::other(format!("it is larger than {MOST} bytes"))),
-            false => Ok(text),
-        }
-    };
-    match text() {
+    match input::text(&path, MOST) {
         Ok(text) => Ok(SourceFile::new(path.display().to_string(), text, layer)),
         Err(why) => Err((path, why)),
     }

@@ -1,8 +1,8 @@
 //! LoRA adapters on disk: what lies in their folders, bounded in size and in time.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
@@ -16,6 +16,7 @@ use crate::evidence::bundle::Bundle;
 use crate::evidence::{
     AdapterFolder, Event, EventKind, ProbeRound, SourceState, SourceStatus, Time,
 };
+use crate::input;
 use crate::unit::counted;
 
 /// Most entries looked at in one folder, and most bytes read of an adapter_config.json.
@@ -115,19 +116,14 @@ fn look(path: &Path) -> Option<AdapterFolder> {
 }
 
 /// Only a plain file is opened: a pipe would block.
-#[expect(clippy::disallowed_methods, reason = "an adapter that the user or the server named")]
 fn read_config(path: &Path) -> Result<Map<String, Value>, String> {
-    let meta = fs::metadata(path).map_err(|why| format!("cannot be read: {why}"))?;
-    if !meta.is_file() {
-        return Err("is no file".into());
-    }
-    if meta.len() > MAX_CONFIG {
+    let unread = |why: io::Error| format!("cannot be read: {why}");
+    let file = input::file(path).map_err(unread)?;
+    if file.metadata().map_err(unread)?.len() > MAX_CONFIG {
         return Err(format!("is larger than {MAX_CONFIG} bytes"));
     }
     let mut text = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_CONFIG).read_to_end(&mut text))
-        .map_err(|why| format!("cannot be read: {why}"))?;
+    file.take(MAX_CONFIG).read_to_end(&mut text).map_err(unread)?;
     let json: Map<String, Value> =
         serde_json::from_slice(&text).map_err(|why| format!("is no JSON object: {why}"))?;
     Ok(json.into_iter().filter(|(key, _)| KEYS.contains(&key.as_str())).collect())

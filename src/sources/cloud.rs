@@ -46,6 +46,9 @@ struct Answer {
     output: Value,
     #[serde(default)]
     error: Option<String>,
+    /// The state that the error gives the service; older records leave it to be guessed.
+    #[serde(default)]
+    state: Value,
 }
 
 /// What a bundle's records say together, with a status for each service that was asked.
@@ -81,15 +84,16 @@ fn outcome(answers: &[Answer], services: &[&str]) -> Option<(SourceState, String
     let own = || answers.iter().filter(|answer| services.contains(&answer.service.as_str()));
     let last = own().map(|answer| answer.at).reduce(f64::max)?;
     let of_last: Vec<&Answer> = own().filter(|answer| answer.at == last).collect();
-    let mut failed = of_last.iter().filter_map(|it| Some((&it.operation, it.error.as_deref()?)));
+    let mut failed = of_last.iter().filter_map(|it| Some((it, it.error.as_deref()?)));
     let lost = failed.clone().count();
     let good = of_last.len() - lost;
     Some(match failed.next() {
         None => (SourceState::Ok, counted(good, "answer")),
-        Some((operation, error)) => {
-            let detail = format!("{operation}: {}", shown(error));
-            let partial = good > 0;
-            (if partial { SourceState::Partial } else { refusal(error) }, detail)
+        Some((answer, error)) => {
+            let detail = format!("{}: {}", answer.operation, shown(error));
+            let told = SourceState::deserialize(&answer.state);
+            let state = told.unwrap_or_else(|_| refusal(error));
+            (if good > 0 { SourceState::Partial } else { state }, detail)
         }
     })
 }
@@ -97,7 +101,9 @@ fn outcome(answers: &[Answer], services: &[&str]) -> Option<(SourceState, String
 /// What an error of AWS says of the service.
 fn refusal(error: &str) -> SourceState {
     let says = |words: &[&str]| words.iter().any(|word| error.contains(word));
-    if says(&["AccessDenied", "refused", "not authorized", "UnrecognizedClient"])
+    if says(&["nothing answers"]) {
+        SourceState::Unreachable
+    } else if says(&["AccessDenied", "refused", "not authorized", "UnrecognizedClient"])
         || says(&["ExpiredToken", "expired", "Signature"])
     {
         SourceState::Unauthorized

@@ -1,7 +1,6 @@
 //! Records of the gateway before the engine: JSON lines, or an access log in combined format.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -13,7 +12,9 @@ use crate::evidence::{
     bundle::Bundle,
     gateway::{GatewayFields, GatewayLog, GatewayRecord},
 };
-use crate::unit::counted;
+use crate::{input, unit::counted};
+
+use super::state_of;
 
 /// Bytes read of one line; a longer one is skipped.
 const MAX_LINE: usize = 1 << 20;
@@ -37,7 +38,7 @@ const SENT_SINCE: usize = 5;
 /// Records what `file` tells of the bundle's time. Only the fields that are named are kept, so no
 /// prompt and no key comes along.
 pub fn from_file(bundle: &mut Bundle, file: &Path, fields: &GatewayFields) {
-    let kept = File::open(file).and_then(|file| {
+    let kept = input::open(file).and_then(|file| {
         let mut reader = BufReader::with_capacity(1 << 16, file);
         kept(&mut reader, fields, reach(bundle))
     });
@@ -54,11 +55,7 @@ pub fn from_file(bundle: &mut Bundle, file: &Path, fields: &GatewayFields) {
             }
         }
         Err(error) => {
-            let status = match error.kind() {
-                io::ErrorKind::PermissionDenied => SourceState::Unauthorized,
-                _ => SourceState::Unreachable,
-            };
-            note(bundle, status, format!("{} cannot be read: {error}", file.display()));
+            note(bundle, state_of(&error), format!("{} cannot be read: {error}", file.display()));
         }
     }
 }

@@ -25,7 +25,19 @@ pub mod vllm;
 
 pub use read::read;
 
-use crate::evidence::{SourceStatus, bundle::Bundle};
+use std::io;
+
+use crate::evidence::{SourceState, SourceStatus, bundle::Bundle};
+
+/// The state of a source whose file could not be read.
+fn state_of(error: &io::Error) -> SourceState {
+    match error.kind() {
+        io::ErrorKind::NotFound => SourceState::Unreachable,
+        io::ErrorKind::PermissionDenied => SourceState::Unauthorized,
+        io::ErrorKind::TimedOut => SourceState::TimedOut,
+        _ => SourceState::BadData,
+    }
+}
 
 /// What a source of history answered, to be kept in a bundle.
 #[derive(Debug, Default)]

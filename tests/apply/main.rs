@@ -13,6 +13,8 @@ mod cli;
 mod cloud;
 mod dashboards;
 mod moto;
+#[path = "../support/moto_server.rs"]
+mod moto_server;
 #[path = "../support/tools.rs"]
 mod tools;
 

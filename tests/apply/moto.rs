@@ -1,12 +1,7 @@
 //! Alarms in a server that others wrote. It knows neither CBOR, so a bridge stands before it, nor
 //! alarms over others, which stay in the bridge.
 
-use std::{
-    collections::BTreeMap,
-    net::TcpStream,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -17,38 +12,8 @@ use crate::{
         stub::{Answer, Stub},
     },
     changes,
-    tools::{free_port, tool},
+    moto_server::Moto,
 };
-
-struct Moto {
-    child: Child,
-    port: u16,
-}
-
-impl Moto {
-    fn start() -> Self {
-        let port = free_port();
-        let child = Command::new(tool("moto_server"))
-            .args(["--host", "127.0.0.1", "--port", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let until = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < until, "moto does not start");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        Self { child, port }
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// Alarms over others stay here, the rest is moto's.
 fn bridge(port: u16, over: Shared) -> Stub {

@@ -42,13 +42,18 @@ impl Beside {
     }
 }
 
-const USUAL: [&str; 4] = ["--format", "json", "--window", "1s"];
+pub(super) const USUAL: [&str; 4] = ["--format", "json", "--window", "1s"];
 
-/// A deadline that only what never ends comes to, also where the machine is busy, and a largest
-/// body that is soon unpacked.
-fn deadline(fault: &str) -> [&'static str; 4] {
-    ["--max-body", "8MiB", "--timeout", if fault == "drip" { "5s" } else { "20s" }]
+/// The deadline of one request, which is long where nothing should come to it, and a largest body
+/// that is soon unpacked.
+pub(super) fn deadline(fault: &str) -> [String; 4] {
+    let waits = MATRIX.network.fault(fault).is_some_and(|it| it.waits);
+    let timeout = if waits { MATRIX.network.deadline } else { LONG };
+    ["--max-body", "8MiB", "--timeout", &format!("{timeout}s")].map(str::to_owned)
 }
+
+/// A deadline that nothing comes to but what never ends, seconds.
+const LONG: f64 = 20.0;
 
 /// A sweep over the live server with all that tells of it.
 fn everything(world: &World, beside: &Beside, fault: &str) -> Ran {
@@ -56,14 +61,15 @@ fn everything(world: &World, beside: &Beside, fault: &str) -> Ran {
         ["--url", &world.vllm, "--prometheus", &world.prometheus, "--mlflow", &world.mlflow];
     let servers = servers.iter().map(|it| (*it).to_owned()).chain(beside.args());
     let more = ["--history", "10m", "--skip", "nvml,host"];
-    let usual = USUAL.iter().copied().chain(deadline(fault)).chain(more).map(str::to_owned);
+    let usual = USUAL.iter().copied().chain(more).map(str::to_owned).chain(deadline(fault));
     run(["sweep".to_owned()].into_iter().chain(servers).chain(usual))
 }
 
 /// A sweep over the live server alone, or over Prometheus alone: what is needed then is missed.
 fn alone(flag: &str, url: &str, fault: &str) -> Ran {
     let usual = if flag == "--url" { &USUAL[..] } else { &USUAL[..2] };
-    run(["sweep", flag, url].iter().chain(usual).chain(&deadline(fault)))
+    let words = ["sweep", flag, url].into_iter().chain(usual.iter().copied());
+    run(words.map(str::to_owned).chain(deadline(fault)))
 }
 
 fn fine(ran: &Ran) -> Sources {
@@ -92,22 +98,23 @@ fn servers_that_fail() {
     assert_table(&MATRIX.network, |source, fault| {
         let world = World::start((source, &fault.id));
         let ran = everything(&world, &beside, &fault.id);
-        calm(&ran)?;
         // What is refused is the address, which all paths share.
         let vllm = ["metrics", "probes"];
         let shared = fault.id == "refused" && vllm.contains(&source);
         let own = [source];
         let concerns: &[&str] = if shared { &vllm } else { &own };
-        judged(&ran, &fine, &Cell { source, fault, concerns, needed: vllm.contains(&source) })?;
+        let needed = vllm.contains(&source);
+        let cell = Cell { source, id: source, fault, concerns, needed };
+        calm(&ran, &MATRIX.network, &cell)?;
+        judged(&ran, &fine, &cell)?;
         let (flag, url) = match source {
             "prometheus" => ("--prometheus", &world.prometheus),
             "mlflow" => ("--mlflow", &world.mlflow),
             _ => return Ok(()),
         };
         let ran = alone(flag, url, &fault.id);
-        calm(&ran)?;
-        let none = Sources::new();
-        judged(&ran, &none, &Cell { source, fault, concerns: &own, needed: true })
+        calm(&ran, &MATRIX.network, &cell)?;
+        judged(&ran, &Sources::new(), &Cell { needed: true, ..cell })
     });
 }
 

@@ -64,12 +64,19 @@ impl World {
 }
 
 /// What a server answers where nothing fails: status and body. The fault shapes its numbers.
-type Good = fn(&Request, fault: &str, asked: usize) -> (&'static str, Vec<u8>);
+type Answer = fn(&Request, fault: &str, asked: usize) -> (&'static str, Vec<u8>);
 
-fn server((source, fault): (String, String), good: Good) -> String {
+/// An answer where nothing fails.
+pub(super) struct Good<'a> {
+    pub(super) status: &'a str,
+    /// Header lines beside that of the length.
+    pub(super) headers: &'a str,
+    pub(super) body: Vec<u8>,
+}
+
+fn server((source, fault): (String, String), good: Answer) -> String {
     if fault == "refused" {
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        return format!("http://{closed}");
+        return nobody();
     }
     let asked = Arc::new(AtomicUsize::new(0));
     let answer = move |request: &Request, stream: &mut TcpStream| {
@@ -82,18 +89,24 @@ fn server((source, fault): (String, String), good: Good) -> String {
         let count = asked.fetch_add(usize::from(is_page), Ordering::Relaxed);
         let fault = if concerned { fault.as_str() } else { "" };
         let (status, body) = good(request, fault, count);
-        fail(fault, request, stream, status, body, count);
+        let good = Good { status, headers: "", body };
+        fail(fault, request, stream, good, count);
     };
     Server::start("127.0.0.1:0", answer).unwrap().url()
 }
 
+/// Where nobody listens.
+pub(super) fn nobody() -> String {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    format!("http://{closed}")
+}
+
 /// Answers in the way of a fault; a fault of the content alone is in the body already.
-fn fail(
+pub(super) fn fail(
     fault: &str,
     request: &Request,
     stream: &mut TcpStream,
-    status: &str,
-    body: Vec<u8>,
+    Good { status, headers, body }: Good<'_>,
     count: usize,
 ) {
     match fault {
@@ -104,7 +117,11 @@ fn fail(
         "throttled" => {
             respond_with(stream, "429 Too Many Requests", "retry-after: 3600\r\n", b"slow down");
         }
-        "type" => respond_with(stream, status, "content-type: image/png\r\n", &body),
+        "type" => {
+            let kept = headers.lines().filter(|line| !line.starts_with("content-type"));
+            let kept: String = kept.map(|line| format!("{line}\r\n")).collect();
+            respond_with(stream, status, &format!("{kept}content-type: image/png\r\n"), &body);
+        }
         "page" => {
             let html = "content-type: text/html\r\n";
             respond_with(stream, "200 OK", html, b"<!doctype html><h1>Sign in</h1>");
@@ -115,15 +132,17 @@ fn fail(
             respond_with(stream, "302 Found", &location, b"");
         }
         "huge" => huge(stream),
-        "utf8" => respond(stream, status, &invalid(&body)),
+        "utf8" => respond_with(stream, status, headers, &invalid(&body)),
+        "head" => head(stream),
+        "informed" => informed(stream),
         "clock" => {
             let at = now() + if count.is_multiple_of(2) { DAY } else { -DAY };
             let date = jiff::Timestamp::from_second(at as i64).unwrap();
             let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT");
-            respond_with(stream, status, &format!("date: {date}\r\n"), &body);
+            respond_with(stream, status, &format!("{headers}date: {date}\r\n"), &body);
         }
-        "empty" => respond(stream, "200 OK", b""),
-        _ => respond(stream, status, &body),
+        "empty" => respond_with(stream, "200 OK", headers, b""),
+        _ => respond_with(stream, status, headers, &body),
     }
 }
 
@@ -151,11 +170,26 @@ fn drip(stream: &mut TcpStream) {
     }
 }
 
+/// Header lines without an end, as far as anybody reads them.
+fn head(stream: &mut TcpStream) {
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+    let lines = b"x-more: of the same\r\n".repeat(4096);
+    while stream.write_all(&lines).is_ok() {}
+}
+
+/// Word that the answer is on its way, again and again.
+fn informed(stream: &mut TcpStream) {
+    while stream.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n").is_ok() {
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A body without an end, as far as anybody reads it.
 fn huge(stream: &mut TcpStream) {
     let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n");
     let lines = b"vllm:garbage 1\n".repeat(70_000);
-    for _ in 0..100 {
+    // More than anybody may keep, and not so much that a fault of the program is one of the machine.
+    for _ in 0..400 {
         if stream.write_all(&lines).is_err() {
             break;
         }

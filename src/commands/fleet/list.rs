@@ -2,8 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::{self, Read},
     path::Path,
 };
 
@@ -15,6 +13,7 @@ use crate::{
     config::Settings,
     evidence::bundle::url_without_credentials,
     exit::Exit,
+    input,
     sources::{http, prometheus},
     unit::counted,
 };
@@ -46,7 +45,7 @@ pub(super) fn check(from: &str, args: &SweepArgs) -> anyhow::Result<()> {
 pub(super) fn read(from: &str, settings: &Settings) -> Result<Vec<Listed>, Failure> {
     let listed = match from.strip_prefix(DISCOVER) {
         Some(selector) => discovered(selector, settings),
-        None => file(Path::new(from), settings.live.max_body)
+        None => input::text(Path::new(from), settings.live.max_body)
             .map_err(|error| error.to_string())
             .and_then(|text| parse(&text)),
     };
@@ -55,20 +54,6 @@ pub(super) fn read(from: &str, settings: &Settings) -> Result<Vec<Listed>, Failu
         true => Err(unusable(from, "it names no target")),
         false => Ok(listed),
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a file that the command line names")]
-fn file(path: &Path, most: u64) -> io::Result<String> {
-    let mut text = String::new();
-    if path.as_os_str() == "-" {
-        io::stdin().lock().take(most + 1).read_to_string(&mut text)?;
-    } else {
-        File::open(path)?.take(most + 1).read_to_string(&mut text)?;
-    }
-    if text.len() as u64 > most {
-        return Err(io::Error::other(format!("it is larger than {most} bytes (--max-body)")));
-    }
-    Ok(text)
 }
 
 /// Targets that share labels.

@@ -1,8 +1,7 @@
 //! Prompts and traces that the user gives as files.
 
 use std::{
-    fs::File,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     path::Path,
 };
 
@@ -12,6 +11,7 @@ use crate::{
     commands::Failure,
     config::Settings,
     exit::Exit,
+    input::{self, Input},
     load::prompts::{Given, Prompts, Recorded},
     sources::gateway,
 };
@@ -76,9 +76,8 @@ fn given_prompts(file: &Path, most: u64) -> Result<Vec<Given>, Failure> {
     Ok(prompts)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a file that the command line names")]
-fn open(file: &Path) -> std::io::Result<BufReader<File>> {
-    Ok(BufReader::new(File::open(file)?))
+fn open(file: &Path) -> io::Result<BufReader<Input>> {
+    input::open(file).map(BufReader::new)
 }
 
 fn unusable(file: &Path, why: &str) -> Failure {

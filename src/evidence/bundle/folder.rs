@@ -1,8 +1,10 @@
 //! What a path given as a recording is, and bundles that lie in a folder.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+
+use crate::input;
 
 use super::collect::{Collector, Outcome, Part, part};
 use super::pages::SavedPage;
@@ -33,7 +35,7 @@ fn file(path: &Path, budget: &mut Limits) -> Result<Opened, BundleError> {
         read_log(&mut collector, path, budget).map_err(failed)?;
         return Ok(Opened::Bundle(Box::new(collector.finish())));
     }
-    let mut raw = BufReader::new(File::open(path).map_err(failed)?);
+    let mut raw = BufReader::new(input::open(path).map_err(failed)?);
     let magic = raw.fill_buf().map_err(failed)?.to_vec();
     let mut content: Box<dyn Read> = match magic.as_slice() {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
@@ -99,7 +101,7 @@ fn add_gateway(bundle: &mut Bundle, path: &Path, budget: &mut Limits) {
         return;
     }
     let mut collector = Collector::default();
-    let read = File::open(&beside)
+    let read = input::file(&beside)
         .and_then(|mut file| collector.add(Part::Gateway, GATEWAY, budget, &mut file));
     if let Err(error) = read {
         collector.damaged(format!("{GATEWAY} cannot be read: {error}"));
@@ -145,12 +147,10 @@ fn collect(collector: &mut Collector, root: &Path, names: &[PathBuf], budget: &m
     for path in names {
         let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy();
         let result = match part(&name) {
-            Some(("", Part::Log)) => regular(path)
-                .and_then(|()| read_log(collector, path, budget))
-                .map(|()| Outcome::Taken),
-            Some(("", part)) => regular(path)
-                .and_then(|()| File::open(path))
-                .and_then(|mut file| collector.add(part, &name, budget, &mut file)),
+            Some(("", Part::Log)) => read_log(collector, path, budget).map(|()| Outcome::Taken),
+            Some(("", part)) => {
+                input::file(path).and_then(|mut file| collector.add(part, &name, budget, &mut file))
+            }
             _ => continue,
         };
         match result {
@@ -161,16 +161,8 @@ fn collect(collector: &mut Collector, root: &Path, names: &[PathBuf], budget: &m
     }
 }
 
-/// Refuses what is no file: a pipe would be waited for.
-fn regular(path: &Path) -> io::Result<()> {
-    match fs::metadata(path)?.is_file() {
-        true => Ok(()),
-        false => Err(io::Error::other("it is no file")),
-    }
-}
-
 fn read_log(collector: &mut Collector, path: &Path, budget: &mut Limits) -> io::Result<()> {
-    let mut file = File::open(path)?;
+    let mut file = input::file(path)?;
     let skipped = file.metadata()?.len().saturating_sub(budget.log.min(budget.total));
     if skipped > 0 {
         file.seek(SeekFrom::Start(skipped))?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    evidence::SourceState,
+    evidence::{SourceState, SourceStatus},
     report::{Coverage, Gap},
     runbook::{
         Check, Group, Needs,
@@ -133,12 +133,14 @@ fn was_not_configured(truth: &Truth) -> bool {
 
 /// What the metrics do not tell because the feature is not in use is no gap.
 fn rests_on_metrics(case: &Case<'_>, check: &Check) -> bool {
+    sources_of(case, check).all(|source| source == "metrics")
+}
+
+/// The sources that a check's signals come from.
+fn sources_of<'a>(case: &Case<'a>, check: &Check) -> impl Iterator<Item = &'static str> + 'a {
     let program = case.library.programs.get(&check.id.value);
-    program
-        .iter()
-        .flat_map(|program| program.variables())
-        .filter_map(|name| signals::find(signal_of(name)))
-        .all(|signal| signal.source == "metrics")
+    let names = program.into_iter().flat_map(|program| program.variables());
+    names.filter_map(|name| signals::find(signal_of(name))).map(|signal| signal.source)
 }
 
 /// Whether the sources of a check were configured, requested or found.
@@ -146,12 +148,8 @@ fn is_asked(case: &Case<'_>, check: &Check) -> bool {
     if !check.xid.is_empty() {
         return source_asked(case, "kernel");
     }
-    let Some(program) = case.library.programs.get(&check.id.value) else { return false };
-    program
-        .variables()
-        .iter()
-        .filter_map(|name| signals::find(signal_of(name)))
-        .all(|signal| is_needed(case, signal.source) || source_asked(case, signal.source))
+    let known = case.library.programs.contains_key(&check.id.value);
+    known && sources_of(case, check).all(|id| is_needed(case, id) || source_asked(case, id))
 }
 
 /// Whether a source counts as asked though nobody did: without it nothing is called healthy.
@@ -177,13 +175,17 @@ const NAMED: [&str; 5] = ["autoscaling", "cloudwatch", "mlflow", "prometheus", "
 fn unanswered(case: &Case<'_>) -> Vec<Gap> {
     let mut silent: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for source in &case.evidence.sources {
-        let asked = source.status != SourceState::NotConfigured;
-        if asked && !source.status.answered() && NAMED.contains(&source.id.as_str()) {
+        if is_silent(source) && NAMED.contains(&source.id.as_str()) {
             silent.entry(&source.detail).or_default().push(&source.id);
         }
     }
     let gap = |(why, ids): (&str, Vec<&str>)| Gap { what: ids.join(", "), why: why.into() };
     silent.into_iter().map(gap).collect()
+}
+
+/// Whether a source was asked and gave nothing.
+fn is_silent(source: &SourceStatus) -> bool {
+    source.status != SourceState::NotConfigured && !source.status.answered()
 }
 
 /// What was not asked, with what the source itself says of that, if anything.
@@ -214,7 +216,8 @@ pub(super) fn vetoes(case: &Case<'_>, answers: &Answers) -> Vec<Gap> {
         return vec![Gap { what: needed.into(), why: why.into() }];
     }
     if needed != "metrics" {
-        return own_symptom_unseen(case, answers).into_iter().collect();
+        let unseen = own_symptom_unseen(case, answers);
+        return unseen.or_else(|| symptom_unanswered(case, answers)).into_iter().collect();
     }
     let mut vetoes = Vec::new();
     let mut veto = |what: &str, why: String| vetoes.push(Gap { what: what.into(), why });
@@ -250,6 +253,23 @@ fn own_symptom_unseen(case: &Case<'_>, answers: &Answers) -> Option<Gap> {
     let Truth::Unknown(why) = &answers.get(&own.value)?.truth else { return None };
     let first = why.values().next().filter(|_| !says_nothing_changed(why))?;
     Some(Gap { what: check.question.clone(), why: first.why.clone() })
+}
+
+/// A symptom of the runbook that rests on a source which was named and did not answer.
+fn symptom_unanswered(case: &Case<'_>, answers: &Answers) -> Option<Gap> {
+    let unknown = |check: &&Check| {
+        let answer = answers.get(&check.id.value);
+        answer.is_some_and(|answer| matches!(answer.truth, Truth::Unknown(_)))
+    };
+    let gap = |check: &Check| {
+        let source = sources_of(case, check).find_map(|id| {
+            let source = case.evidence.source(id).filter(|_| NAMED.contains(&id))?;
+            is_silent(source).then_some(source)
+        })?;
+        Some(Gap { what: check.question.clone(), why: source.detail.clone() })
+    };
+    let gate = case.runbook?.gate.iter().filter_map(|it| case.library.checks.get(&it.value));
+    gate.filter(unknown).find_map(gap)
 }
 
 /// Why no request was seen, with the way to see one: a single page shows no growth at all.

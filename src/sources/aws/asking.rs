@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    error::Error,
     future::Future,
     time::{Duration, Instant},
 };
@@ -65,7 +66,7 @@ impl Asking {
     }
 
     /// Sends one request. A failure is recorded, and the answer is left to the caller.
-    pub(super) async fn send<T, E: ProvideErrorMetadata>(
+    pub(super) async fn send<T, E: ProvideErrorMetadata + Error + 'static>(
         &self,
         ask: &Ask,
         input: &Value,
@@ -84,7 +85,7 @@ impl Asking {
     }
 
     /// Reads a listing page by page into one answer. With `record` false nothing is kept of it.
-    pub(super) async fn pages<T, E: ProvideErrorMetadata>(
+    pub(super) async fn pages<T, E: ProvideErrorMetadata + Error + 'static>(
         &self,
         ask: &Ask,
         input: Value,
@@ -128,7 +129,7 @@ impl Asking {
         }
     }
 
-    fn fail<E: ProvideErrorMetadata>(
+    fn fail<E: ProvideErrorMetadata + Error + 'static>(
         &self,
         ask: &Ask,
         input: &Value,
@@ -136,11 +137,11 @@ impl Asking {
     ) {
         let mut failure = Failure::of(ask, error, &self.about);
         let (service, operation) = (ask.service, ask.operation);
-        let (input, text) = (input.clone(), &failure.text);
-        self.answers.borrow_mut().push(
-            json!({"service": service, "operation": operation, "input": input, "error": text}),
-        );
-        failure.text = format!("{operation}: {text}");
+        self.answers.borrow_mut().push(json!({
+            "service": service, "operation": operation, "input": input, "error": failure.text,
+            "state": failure.state,
+        }));
+        failure.text = format!("{operation}: {}", failure.text);
         self.failures.borrow_mut().push(failure);
     }
 

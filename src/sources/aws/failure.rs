@@ -1,13 +1,16 @@
 //! How AWS refuses, in words that say what to do.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, io, time::Duration};
 
 use aws_sdk_sagemaker::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
 };
 
-use super::permissions::Ask;
+use super::{
+    bounded::{has, is_too_large},
+    permissions::Ask,
+};
 use crate::evidence::SourceState;
 
 /// Tries of one request, the first included.
@@ -45,7 +48,7 @@ impl Failure {
     }
 
     /// In the words of this tool.
-    pub(super) fn of<E: ProvideErrorMetadata>(
+    pub(super) fn of<E: ProvideErrorMetadata + Error + 'static>(
         ask: &Ask,
         error: &SdkError<E, HttpResponse>,
         about: &About,
@@ -64,6 +67,10 @@ impl Failure {
                 SourceState::TimedOut,
                 format!("no connection within {}", seconds(about.timeout)),
             ),
+            SdkError::DispatchFailure(failed) if !failed.is_io() => {
+                let why = failed.as_connector_error().map(|error| root(error)).unwrap_or_default();
+                Self::new(SourceState::BadData, format!("no answer of AWS ({why})"))
+            }
             SdkError::DispatchFailure(failed) => {
                 let why = failed.as_connector_error().map(|error| root(error)).unwrap_or_default();
                 Self::new(
@@ -71,9 +78,15 @@ impl Failure {
                     format!("nothing answers for {} ({why}): check the region", about.region),
                 )
             }
+            SdkError::ResponseError(_) if is_too_large(error) => {
+                Self::new(SourceState::BadData, "the answer is too large: see --max-body")
+            }
+            SdkError::ResponseError(_) if has::<io::Error>(error) => Self::new(
+                SourceState::Unreachable,
+                format!("the connection broke within an answer ({})", root(error)),
+            ),
             SdkError::ResponseError(bad) => {
-                let status = bad.raw().status().as_u16();
-                Self::new(SourceState::BadData, format!("no answer of AWS (status {status})"))
+                refusal(ask, "", "", bad.raw().status().as_u16(), about)
             }
             _ => Self::new(SourceState::BadData, "the request could not be made"),
         }
@@ -113,7 +126,11 @@ fn refusal(ask: &Ask, code: &str, message: &str, status: u16, about: &About) -> 
         _ if is_throttled(code) => {
             (TimedOut, format!("throttled ({code}) in each of {TRIES} tries: ask again later"))
         }
-        "" => (BadData, format!("status {status} without a word of AWS")),
+        "" if status == 429 => (TimedOut, "throttled (status 429): ask again later".into()),
+        "" => {
+            let state = if matches!(status, 401 | 403 | 407) { Unauthorized } else { BadData };
+            (state, format!("status {status} without a word of AWS: is something between?"))
+        }
         code => (BadData, format!("{code}: {}", excerpt(message))),
     };
     Failure::new(state, text)

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     FOLDER, Options, Service, alarms,
     asking::Asking,
+    bounded::bounded,
     client,
     failure::{About, Failure},
     logs, metrics, sagemaker, scaling,
@@ -65,7 +66,7 @@ async fn all(options: &Options, config: &SdkConfig) -> Fetched {
 async fn endpoint(options: &Options, config: &SdkConfig) -> Gave {
     let name = options.endpoint.as_deref()?;
     let asking = asking(options, config, Service::Sagemaker, format!("endpoint `{name}`"))?;
-    let client = aws_sdk_sagemaker::Client::new(config);
+    let client = bounded!(aws_sdk_sagemaker, config, options);
     let work = async |asking: &Asking| sagemaker::ask(asking, &client, name).await;
     Some(asking.until(options.deadline, work).await)
 }
@@ -85,7 +86,7 @@ async fn scaling_of(options: &Options, config: &SdkConfig) -> Gave {
 
 async fn cloudwatch(options: &Options, config: &SdkConfig) -> Gave {
     let asking = asking(options, config, Service::Cloudwatch, "such metric".into())?;
-    let client = aws_sdk_cloudwatch::Client::new(config);
+    let client = bounded!(aws_sdk_cloudwatch, config, options);
     let work = async |asking: &Asking| {
         tokio::join!(metrics::ask(asking, &client, options), alarms::ask(asking, &client, options));
     };
@@ -95,7 +96,7 @@ async fn cloudwatch(options: &Options, config: &SdkConfig) -> Gave {
 async fn containers(options: &Options, config: &SdkConfig, log: &mut Vec<(i64, String)>) -> Gave {
     let group = logs::group(options.endpoint.as_deref()?);
     let asking = asking(options, config, Service::Log, format!("log group `{group}`"))?;
-    let client = aws_sdk_cloudwatchlogs::Client::new(config);
+    let client = bounded!(aws_sdk_cloudwatchlogs, config, options);
     let work = async |asking: &Asking| {
         logs::ask(asking, &client, &group, options.reach, log).await;
     };

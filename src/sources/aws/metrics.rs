@@ -1,5 +1,7 @@
 //! Metrics of the gateway and of the endpoint.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_cloudwatch::{
     Client,
     types::{
@@ -34,6 +36,8 @@ pub(super) async fn ask(asking: &Asking, client: &Client, options: &Options) {
     }
     let mut found: Vec<Metric> = join_all(lists).await.into_iter().flatten().collect();
     found.sort_by_cached_key(|it| (it.namespace.clone(), it.name.clone(), it.dimensions.clone()));
+    // A listing that says a thing twice must not make it be asked for twice.
+    found.dedup();
     let period = names::period(options.reach, options.now);
     let endpoint = options.endpoint.as_deref();
     let mut queries = names::queries(&found, &options.gateway, endpoint, period);
@@ -108,14 +112,13 @@ async fn values(asking: &Asking, client: &Client, batch: &[Query], reach: Span) 
         "EndTime": time(Some(&moment(reach.to))),
         "ScanBy": "TimestampAscending",
     });
-    let mut states = Vec::new();
+    let mut states: BTreeMap<String, String> = BTreeMap::new();
     let next = async || pages.next().await;
     asking
         .pages(&GET_METRIC_DATA, input, next, |page| {
             // A series that goes on over pages is whole on its last one.
             for it in page.metric_data_results() {
                 let state = it.status_code().map(|code| code.as_str().to_owned());
-                states.retain(|(id, _)| Some(id) != it.id.as_ref());
                 states.extend(it.id.clone().zip(state));
             }
             let results = list(page.metric_data_results(), result);
@@ -125,8 +128,8 @@ async fn values(asking: &Asking, client: &Client, batch: &[Query], reach: Span) 
             ]))
         })
         .await;
-    if let Some((_, state)) = states.iter().find(|(_, state)| state != "Complete") {
-        let bad = states.iter().filter(|(_, state)| state != "Complete").count();
+    if let Some((_, state)) = states.iter().find(|(_, state)| *state != "Complete") {
+        let bad = states.iter().filter(|(_, state)| *state != "Complete").count();
         asking.lose(format!("{bad} of {} series are not whole ({state})", states.len()));
     }
 }

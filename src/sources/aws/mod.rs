@@ -1,8 +1,8 @@
 //! AWS: SageMaker, Auto Scaling, CloudWatch and CloudWatch Logs, asked side by side and read-only.
 //! Only [`writing`] changes anything, and only for `alerts apply` and `dashboard apply`.
 //!
-//! The record of a run is `{"answers": [{"service", "operation", "input", "output" or "error"}]}`
-//! with the names that `aws SERVICE OPERATION --output json` prints, times as ISO 8601 in UTC, and
+//! The record of a run is `{"answers": [{"service", "operation", "input", "output" or "error"}]}`,
+//! errors with the `state` that they give the service, with the names that `aws SERVICE OPERATION --output json` prints, times as ISO 8601 in UTC, and
 //! only the fields that something reads.
 
 pub mod permissions;
@@ -11,6 +11,8 @@ pub mod permissions;
 mod alarms;
 #[cfg(feature = "aws")]
 mod asking;
+#[cfg(feature = "aws")]
+mod bounded;
 #[cfg(feature = "aws")]
 mod client;
 #[cfg(feature = "aws")]
@@ -105,6 +107,8 @@ pub struct Options {
     pub reach: Span,
     /// Now: what CloudWatch still holds depends on the age.
     pub now: Time,
+    /// Most bytes of one answer.
+    pub max_body: usize,
     /// Deadline of one request.
     pub timeout: Duration,
     /// Deadline of all requests together.

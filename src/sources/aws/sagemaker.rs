@@ -34,7 +34,9 @@ pub(super) async fn ask(asking: &Asking, client: &Client, name: &str) {
     let call = client.describe_endpoint().endpoint_name(name).send();
     let Some(output) = asking.send(&DESCRIBE_ENDPOINT, &input, call).await else { return };
     asking.keep(&DESCRIBE_ENDPOINT, &input, endpoint(&output));
-    let Some(present) = output.endpoint_config_name() else { return };
+    let Some(present) = output.endpoint_config_name() else {
+        return asking.lose("the endpoint has no configuration".into());
+    };
     let mut models = BTreeSet::new();
     let created = config(asking, client, present, &mut models).await;
     if let Some(before) = before(asking, client, name, present, created).await {

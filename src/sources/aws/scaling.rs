@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{
     Options,
     asking::{Asking, Page},
+    bounded::bounded,
     permissions::{
         DESCRIBE_SCALABLE_TARGETS, DESCRIBE_SCALING_ACTIVITIES, DESCRIBE_SCALING_POLICIES,
         DESCRIBE_WARM_POOL,
@@ -28,7 +29,7 @@ const LONGEST_ACTIVITY: f64 = 86_400.0;
 /// Asks for the targets of the endpoint, and for policies and activities of each.
 pub(super) async fn endpoint(asking: &Asking, config: &SdkConfig, options: &Options) {
     let Some(name) = &options.endpoint else { return };
-    let client = Client::new(config);
+    let client = bounded!(aws_sdk_applicationautoscaling, config, options);
     for resource in targets(asking, &client, name).await {
         tokio::join!(
             policies(asking, &client, &resource),
@@ -112,7 +113,7 @@ fn touches(it: &ScalingActivity, reach: Span) -> bool {
 /// Asks for the warm pool, where one is configured.
 pub(super) async fn warm_pool(asking: &Asking, config: &SdkConfig, options: &Options) {
     let Some(group) = &options.warm_pool_group else { return };
-    let client = aws_sdk_autoscaling::Client::new(config);
+    let client = bounded!(aws_sdk_autoscaling, config, options);
     let mut pages =
         client.describe_warm_pool().auto_scaling_group_name(group).into_paginator().send();
     let input = json!({ "AutoScalingGroupName": group });

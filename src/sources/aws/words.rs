@@ -41,15 +41,18 @@ pub(super) fn merge(into: &mut Value, page: Value) {
             }
         }
         (Value::Array(into), Value::Array(page)) => {
-            page.into_iter().for_each(|item| add(into, item));
+            page.into_iter().enumerate().for_each(|(at, item)| add(into, at, item));
         }
         (into, page) => *into = page,
     }
 }
 
-fn add(items: &mut Vec<Value>, item: Value) {
+/// Adds the item that stands at a place of its page: most pages have the same entries in one order.
+fn add(items: &mut Vec<Value>, at: usize, item: Value) {
     let id = item.get("Id").filter(|id| id.is_string());
-    let same = id.and_then(|id| items.iter().position(|other| other.get("Id") == Some(id)));
+    let is_same = |other: &Value| id.is_some() && other.get("Id") == id;
+    let here = items.get(at).is_some_and(is_same).then_some(at);
+    let same = here.or_else(|| id.and_then(|_| items.iter().position(is_same)));
     match same.and_then(|at| items.get_mut(at)) {
         Some(other) => merge(other, item),
         None => items.push(item),

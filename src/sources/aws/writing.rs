@@ -2,7 +2,7 @@
 //!
 //! Tags are given where something is created, as AWS ignores them on a change.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, error::Error};
 
 use aws_sdk_cloudwatch::{
     Client,
@@ -13,7 +13,9 @@ use aws_sdk_cloudwatch::{
 use serde_json::Value;
 
 use super::{
-    Options, client,
+    Options,
+    bounded::bounded,
+    client,
     failure::{About, Failure},
     permissions::{
         Ask, DELETE_ALARMS, DESCRIBE_ALARMS, GET_DASHBOARD, LIST_TAGS, PUT_COMPOSITE_ALARM,
@@ -67,7 +69,7 @@ impl Account {
         let config = client::config(options).await.map_err(Refused::of)?;
         let region = config.region().map(ToString::to_string).unwrap_or_default();
         let about = About { region, thing: "such thing".into(), timeout: options.timeout };
-        Ok(Self { client: Client::new(&config), about })
+        Ok(Self { client: bounded!(aws_sdk_cloudwatch, &config, options), about })
     }
 
     /// The region.
@@ -168,7 +170,7 @@ impl Account {
         Ok(told.tags().iter().filter_map(pair).collect())
     }
 
-    fn refused<E: ProvideErrorMetadata>(
+    fn refused<E: ProvideErrorMetadata + Error + 'static>(
         &self,
         ask: &Ask,
         error: &SdkError<E, HttpResponse>,
@@ -179,7 +181,7 @@ impl Account {
     }
 }
 
-fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+fn is_absent<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
     code.is_some_and(|code| code.contains("NotFound"))
 }

@@ -23,9 +23,14 @@ pub(super) fn add(series: &mut Vec<CloudSeries>, answer: &Answer) {
     let asked: BTreeMap<&str, CloudSeries> = queries
         .filter_map(|query| Some((query["Id"].as_str()?, described(&query["MetricStat"])?)))
         .collect();
+    // One series may come in any number of pieces.
+    let mut told: BTreeMap<&str, Vec<Point>> = BTreeMap::new();
     for result in list(&answer.output["MetricDataResults"]) {
-        let Some(wanted) = result["Id"].as_str().and_then(|id| asked.get(id)) else { continue };
-        merge(series, wanted, points(result));
+        let Some(id) = result["Id"].as_str().filter(|id| asked.contains_key(id)) else { continue };
+        told.entry(id).or_default().extend(points(result));
+    }
+    for (id, points) in told {
+        merge(series, &asked[id], points);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Application Auto Scaling: bounds, policies and what they did.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::evidence::cloud::{
@@ -21,15 +23,18 @@ pub(super) fn read(good: &[&Answer]) -> Option<Scaling> {
     if targets.is_none() && policies.is_none() && !told {
         return None;
     }
-    let mut activities: Vec<(String, ScalingActivity)> = Vec::new();
-    for item in of("DescribeScalingActivities").flat_map(|it| list(&it.output["ScalingActivities"]))
-    {
-        let Some(activity) = activity(item) else { continue };
+    // Of what was told twice, the last word counts.
+    let mut activities: BTreeMap<(String, usize), ScalingActivity> = BTreeMap::new();
+    let told_of =
+        of("DescribeScalingActivities").flat_map(|it| list(&it.output["ScalingActivities"]));
+    for (number, item) in told_of.enumerate() {
         let id = text(&item["ActivityId"]);
-        activities.retain(|(known, _)| id.is_empty() || *known != id);
-        activities.push((id, activity));
+        let without_id = if id.is_empty() { number } else { 0 };
+        if let Some(activity) = activity(item) {
+            activities.insert((id, without_id), activity);
+        }
     }
-    let mut activities: Vec<_> = activities.into_iter().map(|(_, activity)| activity).collect();
+    let mut activities: Vec<_> = activities.into_values().collect();
     activities.sort_by(|a, b| a.at.total_cmp(&b.at));
     Some(Scaling {
         targets: targets

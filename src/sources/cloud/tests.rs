@@ -218,3 +218,41 @@ fn no_json_of_any_form_is_a_panic_and_all_of_it_becomes_a_status() {
     let (_, statuses) = of_bundle(&torn).unwrap();
     assert!(statuses.iter().all(|it| it.status == SourceState::BadData) && statuses.len() == 3);
 }
+
+#[test]
+fn an_error_gives_the_state_that_was_recorded_and_an_older_one_is_told_by_its_words() {
+    let error = |text: &str| json!({"service": "sagemaker", "operation": "X", "error": text});
+    let of = |answer: Value| of_bundle(&bundle(&[json!([answer])])).unwrap().1[0].status;
+    let mut told = error("the connection broke (reset, refused, within)");
+    told["state"] = json!("unreachable");
+    assert_eq!(of(told.clone()), SourceState::Unreachable);
+    told["state"] = json!(["no state"]);
+    assert_eq!(of(told), SourceState::Unauthorized);
+    let nobody = "nothing answers for eu-west-1 (Connection refused (os error 111))";
+    assert_eq!(of(error(nobody)), SourceState::Unreachable);
+    assert_eq!(of(error("refused (AccessDenied): allow it")), SourceState::Unauthorized);
+}
+
+/// A record of few MiB must not keep anybody busy for minutes.
+#[test]
+fn many_activities_and_values_in_many_pieces_are_read_in_time() {
+    let piece = |at: u64| json!({"Id": "m0", "Timestamps": [1_795_000_000 + at], "Values": [at]});
+    let mut values = metric(&[]);
+    values["output"]["MetricDataResults"] = (0..50_000).map(piece).collect();
+    let activity = |number: u64| {
+        json!({"ActivityId": format!("a{number}"), "StatusCode": "Failed",
+            "StartTime": 1_795_000_000 + number})
+    };
+    let mut activities: Vec<Value> = (0..50_000).map(activity).collect();
+    activities.push(activity(7));
+    let activities = answer(
+        "application-autoscaling",
+        "DescribeScalingActivities",
+        json!({ "ScalingActivities": activities }),
+    );
+    let start = std::time::Instant::now();
+    let (cloud, _) = of_bundle(&bundle(&[json!([values, activities])])).unwrap();
+    assert_eq!(cloud.metrics[0].points.len(), 50_000);
+    assert_eq!(cloud.scaling.unwrap().activities.unwrap().len(), 50_000);
+    assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+}

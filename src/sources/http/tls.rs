@@ -11,6 +11,10 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, Signatur
 use rustls_platform_verifier::Verifier;
 
 use super::Options;
+use crate::input;
+
+/// Largest file of certificates, bytes: that of a whole system is half a megabyte.
+const MOST_PEM: u64 = 16 << 20;
 
 type Chain = Vec<CertificateDer<'static>>;
 
@@ -47,7 +51,7 @@ fn authorities(files: &[PathBuf]) -> Result<Chain, String> {
     let mut all = Vec::new();
     for file in files {
         let shown = file.display();
-        let pem = std::fs::read(file)
+        let pem = input::bytes(file, MOST_PEM)
             .map_err(|error| format!("cannot read the certificates in {shown}: {error}"))?;
         let found = certificates(&pem);
         if found.is_empty() {
@@ -60,7 +64,7 @@ fn authorities(files: &[PathBuf]) -> Result<Chain, String> {
 
 fn identity(file: &Path) -> Result<(Chain, PrivateKeyDer<'static>), String> {
     let shown = file.display();
-    let pem = std::fs::read(file)
+    let pem = input::bytes(file, MOST_PEM)
         .map_err(|error| format!("cannot read the client certificate in {shown}: {error}"))?;
     let chain = certificates(&pem);
     match PrivateKeyDer::from_pem_slice(&pem) {

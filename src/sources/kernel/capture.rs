@@ -11,7 +11,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use memchr::memmem::Finder;
 
-use crate::evidence::{SourceState, SourceStatus, bundle::Bundle};
+use crate::{
+    evidence::{SourceState, SourceStatus, bundle::Bundle},
+    input::{self, Input},
+    sources::state_of,
+};
 
 /// Bytes read of one line; the rest of it is passed over.
 pub(super) const MAX_LINE: usize = 4096;
@@ -21,6 +25,9 @@ const MAX_READ: u64 = 64 << 20;
 const MAX_KEPT: usize = 2 << 20;
 /// Most records of /dev/kmsg.
 const MAX_RECORDS: usize = 100_000;
+
+/// The kernel's own log.
+const DEVICE: &str = "/dev/kmsg";
 
 /// What marks a line that is kept.
 const MARKS: [&[u8]; 9] = [
@@ -37,7 +44,7 @@ const MARKS: [&[u8]; 9] = [
 
 /// Records the lines of `file` that matter.
 pub fn from_file(bundle: &mut Bundle, file: &Path) {
-    match File::open(file).and_then(kept_of_file) {
+    match of_file(file) {
         Ok((kept, skipped)) => {
             bundle.kernel_log = Some(kept);
             if skipped > 0 {
@@ -46,11 +53,7 @@ pub fn from_file(bundle: &mut Bundle, file: &Path) {
             }
         }
         Err(error) => {
-            let status = match error.kind() {
-                io::ErrorKind::PermissionDenied => SourceState::Unauthorized,
-                _ => SourceState::Unreachable,
-            };
-            note(bundle, status, format!("{} cannot be read: {error}", file.display()));
+            note(bundle, state_of(&error), format!("{} cannot be read: {error}", file.display()));
         }
     }
 }
@@ -58,7 +61,7 @@ pub fn from_file(bundle: &mut Bundle, file: &Path) {
 /// Records the log of this machine's kernel, at best. Where it may not be read, nobody asked for
 /// it: the status says how to give it.
 pub fn from_machine(bundle: &mut Bundle, deadline: Duration) {
-    let kept = kmsg(Path::new("/dev/kmsg"), boot_time()).or_else(|_| journal(deadline));
+    let kept = kmsg(Path::new(DEVICE), boot_time()).or_else(|_| journal(deadline));
     match kept {
         Ok(kept) => bundle.kernel_log = Some(kept),
         Err(error) => {
@@ -73,6 +76,17 @@ pub fn from_machine(bundle: &mut Bundle, deadline: Duration) {
 
 fn note(bundle: &mut Bundle, status: SourceState, detail: String) {
     bundle.notes.push(SourceStatus { id: "kernel".into(), status, detail, took_ms: None });
+}
+
+/// What matters of a file, of a pipe or of the device itself, and how many bytes were not read.
+fn of_file(path: &Path) -> io::Result<(Vec<u8>, u64)> {
+    if path == Path::new(DEVICE) {
+        return Ok((kmsg(path, boot_time())?, 0));
+    }
+    match input::open(path)? {
+        Input::File(file) => kept_of_file(file),
+        stream => Ok((kept(&mut BufReader::with_capacity(1 << 16, stream))?, 0)),
+    }
 }
 
 /// The lines of a file that matter, and how many bytes before them were not read.

@@ -13,8 +13,14 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
+use flate2::bufread::MultiGzDecoder;
+
 use super::line::{Clock, Line};
-use crate::evidence::{SourceState, SourceStatus, Span, Time, bundle::Bundle};
+use crate::{
+    evidence::{SourceState, SourceStatus, Span, Time, bundle::Bundle},
+    input::{self, Input},
+    sources::state_of,
+};
 
 /// Seconds before the first look at the server that are read too: they are the history, and they
 /// tell why a server was dead when somebody looked.
@@ -54,6 +60,8 @@ struct Kept {
     text: Vec<u8>,
     /// Whether the window holds more than is kept.
     cut: bool,
+    /// Why its writer was not waited for any longer.
+    late: Option<String>,
 }
 
 /// Adds the asked logs to the bundle, cut to the time of its pages and probes and an hour before.
@@ -62,9 +70,8 @@ pub fn record(bundle: &mut Bundle, asked: &Asked) {
     let span = window(bundle);
     for path in &asked.files {
         let stdin = path.as_os_str() == "-";
-        let kept = if stdin { stream(io::stdin().lock(), span, None) } else { file(path, span) };
         let name = if stdin { "standard input".into() } else { path.display().to_string() };
-        add(bundle, &name, kept);
+        add(bundle, &name, of_path(path, span));
     }
     if let Some(unit) = &asked.unit {
         let kept = journal(unit, span, asked.deadline);
@@ -88,38 +95,58 @@ fn add(bundle: &mut Bundle, name: &str, kept: io::Result<Kept>) {
                     format!("{name} is long: of the window, the last {} MiB were read", KEPT >> 20);
                 bundle.notes.push(note(SourceState::Partial, detail));
             }
+            if let Some(late) = kept.late {
+                let detail = format!("the rest of {name} is missing: {late}");
+                bundle.notes.push(note(SourceState::Partial, detail));
+            }
             bundle.log.get_or_insert_default().extend(kept.text);
         }
         Err(error) => {
-            let state = match error.kind() {
-                io::ErrorKind::NotFound => SourceState::Unreachable,
-                io::ErrorKind::PermissionDenied => SourceState::Unauthorized,
-                io::ErrorKind::TimedOut => SourceState::TimedOut,
-                _ => SourceState::BadData,
-            };
-            bundle.notes.push(note(state, format!("{name} cannot be read: {error}")));
+            bundle.notes.push(note(state_of(&error), format!("{name} cannot be read: {error}")));
         }
     }
 }
 
+/// What begins a packed log.
+const PACKED: [u8; 2] = [0x1f, 0x8b];
+
+/// Reads what a path names: a file, a pipe or standard input.
+fn of_path(path: &Path, span: Span) -> io::Result<Kept> {
+    let mut reader = match input::open(path)? {
+        Input::File(plain) => return file(plain, span),
+        other => other,
+    };
+    let mut start = Vec::new();
+    match (&mut reader).take(PACKED.len() as u64).read_to_end(&mut start) {
+        // What came is told apart from nothing by what follows.
+        Err(error) if start.is_empty() => return Err(error),
+        _ => {}
+    }
+    let packed = start == PACKED;
+    let whole = io::Cursor::new(start).chain(reader);
+    match packed {
+        true => stream(unpacked(BufReader::new(whole), UNPACKED), span, None),
+        false => stream(whole, span, None),
+    }
+}
+
 /// Reads a file: a plain one by seeking, a packed one from its start.
-fn file(path: &Path, span: Span) -> io::Result<Kept> {
-    let mut file = File::open(path)?;
+fn file(mut file: File, span: Span) -> io::Result<Kept> {
     let meta = file.metadata()?;
     let written = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     let written = written.map(|at| at.as_secs_f64());
     let mut magic = [0; 2];
-    let packed = file.read(&mut magic)? == 2 && magic == [0x1f, 0x8b];
+    let packed = file.read(&mut magic)? == 2 && magic == PACKED;
     file.seek(SeekFrom::Start(0))?;
     if packed {
-        let unpacked = flate2::bufread::MultiGzDecoder::new(BufReader::new(file));
         let most = UNPACKED.max(meta.len().saturating_mul(RATIO));
-        return stream(Unpacked { inner: unpacked, left: most }, span, written);
-    }
-    if !meta.is_file() {
-        return stream(file, span, written);
+        return stream(unpacked(BufReader::new(file), most), span, written);
     }
     seek(&mut file, meta.len(), span, written)
+}
+
+fn unpacked<R: BufRead>(packed: R, most: u64) -> Unpacked<MultiGzDecoder<R>> {
+    Unpacked { inner: MultiGzDecoder::new(packed), left: most }
 }
 
 /// A packed log, which ends with an error once it is no log.
@@ -131,9 +158,10 @@ struct Unpacked<R> {
 impl<R: Read> Read for Unpacked<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            io::Error::other(format!("it unpacks to more than {RATIO} times its size"))
-        })?;
+        self.left = self
+            .left
+            .checked_sub(read as u64)
+            .ok_or_else(|| io::Error::other("it unpacks to more than a log of its size does"))?;
         Ok(read)
     }
 }
@@ -153,7 +181,7 @@ fn seek(file: &mut File, len: u64, span: Span, written: Option<Time>) -> io::Res
     }
     // Lines before the first date belong to a line that was not read, unless the file begins so.
     let text = normal(reader, clock, span, start == 0 || bounded > start)?;
-    Ok(Kept { text, cut: bounded > start })
+    Ok(Kept { text, cut: bounded > start, late: None })
 }
 
 /// Two offsets, a block apart or less, between which the lines begin to be later than `at`.
@@ -198,13 +226,18 @@ fn block(file: &mut File, at: u64, length: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a stream to its end and keeps its last bytes.
+/// Reads a stream to its end, or until its writer is too late, and keeps its last bytes.
 fn stream(mut reader: impl Read, span: Span, written: Option<Time>) -> io::Result<Kept> {
-    let (mut tail, mut cut) = (Vec::new(), false);
-    loop {
+    let (mut tail, mut cut, mut late) = (Vec::new(), false, None);
+    while late.is_none() {
         let before = tail.len();
-        if (&mut reader).take(BLOCK as u64).read_to_end(&mut tail)? == 0 {
-            break;
+        match (&mut reader).take(BLOCK as u64).read_to_end(&mut tail) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(why) if why.kind() == io::ErrorKind::TimedOut && !tail.is_empty() => {
+                late = Some(why.to_string());
+            }
+            Err(why) => return Err(why),
         }
         if before > KEPT + KEPT / 4 {
             tail.drain(..before - KEPT);
@@ -214,7 +247,7 @@ fn stream(mut reader: impl Read, span: Span, written: Option<Time>) -> io::Resul
     let clock = Clock::new(&tail, written.unwrap_or(span.to));
     let first = tail.split(|&byte| byte == b'\n').skip(1).find_map(|raw| time(raw, clock));
     let cut = cut && first.is_none_or(|first| first > span.from);
-    Ok(Kept { text: normal(tail.as_slice(), clock, span, true)?, cut })
+    Ok(Kept { text: normal(tail.as_slice(), clock, span, true)?, cut, late })
 }
 
 /// The lines of the window, each that has a time with it in UTC at its head. Lines without one
@@ -298,7 +331,7 @@ mod tests {
     }
 
     fn kept(path: &Path, from: f64, to: f64) -> Kept {
-        file(path, Span { from: DAY + from, to: DAY + to }).unwrap()
+        of_path(path, Span { from: DAY + from, to: DAY + to }).unwrap()
     }
 
     fn write(text: &[u8]) -> tempfile::NamedTempFile {

@@ -29,7 +29,7 @@ pub struct Stub {
 
 /// How a request came and is to be answered.
 #[derive(Clone, Copy, PartialEq)]
-enum Wire {
+pub enum Wire {
     Json,
     Cbor,
     Xml,
@@ -97,7 +97,13 @@ fn serve(
         }
         None => answer(&operation, &input),
     };
-    respond(&mut stream, wire, &operation, answer);
+    let reply = Reply::of(wire, &operation, answer);
+    let (status, headers, length) = (reply.status, reply.headers, reply.body.len());
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {status} x\r\n{headers}connection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
+    let _ = stream.write_all(&reply.body);
 }
 
 /// Reads one request: how it came, the operation and its input.
@@ -109,26 +115,33 @@ fn read(stream: &mut TcpStream) -> Option<(Wire, String, Value)> {
         head.push(byte[0]);
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    let field = |name: &str| {
-        let value = |line: &str| {
-            let (key, value) = line.split_once(": ")?;
-            key.eq_ignore_ascii_case(name).then(|| value.to_owned())
-        };
-        head.lines().find_map(value)
-    };
-    let mut body = vec![0; field("content-length").and_then(|it| it.parse().ok()).unwrap_or(0)];
+    let length = field(&head, "content-length").and_then(|it| it.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
     stream.read_exact(&mut body).ok()?;
-    if let Some(target) = field("x-amz-target") {
+    parse(&head, &body)
+}
+
+/// A field of a request's head.
+fn field(head: &str, name: &str) -> Option<String> {
+    head.lines().find_map(|line| {
+        let (key, value) = line.split_once(": ")?;
+        key.eq_ignore_ascii_case(name).then(|| value.to_owned())
+    })
+}
+
+/// How a request came, the operation and its input.
+pub fn parse(head: &str, body: &[u8]) -> Option<(Wire, String, Value)> {
+    if let Some(target) = field(head, "x-amz-target") {
         let operation = target.rsplit('.').next()?.to_owned();
-        return Some((Wire::Json, operation, serde_json::from_slice(&body).ok()?));
+        return Some((Wire::Json, operation, serde_json::from_slice(body).ok()?));
     }
     let path = head.split(' ').nth(1)?;
-    if field("smithy-protocol").as_deref() == Some("rpc-v2-cbor") {
+    if field(head, "smithy-protocol").as_deref() == Some("rpc-v2-cbor") {
         let operation = path.rsplit('/').next()?.to_owned();
-        let input: Cbor = ciborium::from_reader(body.as_slice()).ok()?;
+        let input: Cbor = ciborium::from_reader(body).ok()?;
         return Some((Wire::Cbor, operation, from_cbor(&input)));
     }
-    let form: Map<String, Value> = String::from_utf8(body)
+    let form: Map<String, Value> = std::str::from_utf8(body)
         .ok()?
         .split('&')
         .filter_map(|pair| pair.split_once('='))
@@ -281,31 +294,37 @@ fn configs(record: &Value) -> Value {
     json!({ "EndpointConfigs": described.map(summary).collect::<Vec<_>>() })
 }
 
-fn respond(stream: &mut TcpStream, wire: Wire, operation: &str, answer: Answer) {
-    let (status, code) = match &answer {
-        Ok(_) => (200, None),
-        Err((status, code, _)) => (*status, Some(code.clone())),
-    };
-    let value = answer.unwrap_or_else(|(_, code, message)| {
-        json!({ "__type": format!("com.amazonaws#{code}"), "message": message })
-    });
-    let (kind, body) = match wire {
-        Wire::Json => ("application/x-amz-json-1.1", serde_json::to_vec(&epochs(value)).unwrap()),
-        Wire::Cbor => {
-            let mut body = Vec::new();
-            ciborium::into_writer(&to_cbor("", &value), &mut body).unwrap();
-            ("application/cbor", body)
-        }
-        Wire::Xml => ("text/xml", xml(operation, &value, code.as_deref()).into_bytes()),
-    };
-    let cbor = if wire == Wire::Cbor { "smithy-protocol: rpc-v2-cbor\r\n" } else { "" };
-    let length = body.len();
-    let _ = write!(
-        stream,
-        "HTTP/1.1 {status} x\r\ncontent-type: {kind}\r\n{cbor}connection: close\r\n\
-         content-length: {length}\r\n\r\n"
-    );
-    let _ = stream.write_all(&body);
+/// An answer as it goes over the wire.
+pub struct Reply {
+    pub status: u16,
+    /// Header lines.
+    pub headers: String,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn of(wire: Wire, operation: &str, answer: Answer) -> Self {
+        let (status, code) = match &answer {
+            Ok(_) => (200, None),
+            Err((status, code, _)) => (*status, Some(code.clone())),
+        };
+        let value = answer.unwrap_or_else(|(_, code, message)| {
+            json!({ "__type": format!("com.amazonaws#{code}"), "message": message })
+        });
+        let (kind, body) = match wire {
+            Wire::Json => {
+                ("application/x-amz-json-1.1", serde_json::to_vec(&epochs(value)).unwrap())
+            }
+            Wire::Cbor => {
+                let mut body = Vec::new();
+                ciborium::into_writer(&to_cbor("", &value), &mut body).unwrap();
+                ("application/cbor", body)
+            }
+            Wire::Xml => ("text/xml", xml(operation, &value, code.as_deref()).into_bytes()),
+        };
+        let cbor = if wire == Wire::Cbor { "smithy-protocol: rpc-v2-cbor\r\n" } else { "" };
+        Self { status, headers: format!("content-type: {kind}\r\n{cbor}"), body }
+    }
 }
 
 /// Unix seconds of a text that is a time.
@@ -338,6 +357,8 @@ fn to_cbor(name: &str, value: &Value) -> Cbor {
             Some(whole) => Cbor::Integer(whole.into()),
             None => Cbor::Float(number.as_f64().unwrap()),
         },
+        // What JSON has no numbers for.
+        Value::String(text) if real => Cbor::Float(text.parse().unwrap()),
         Value::String(text) => match epoch(text) {
             Some(at) => Cbor::Tag(1, Box::new(Cbor::Float(at))),
             None => Cbor::Text(text.clone()),
