@@ -1,4 +1,5 @@
-//! The built binary as a user starts it: wall time, CPU time and memory of whole runs.
+//! The built binary as a user starts it: wall time, CPU time and memory of whole runs. With the path
+//! of a built `vllm-doctor` in `PEER_VLLM_DOCTOR`, its runs on the same server stand below.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
@@ -19,17 +20,30 @@ const PAGE: &str =
 fn main() {
     let url = serve();
     println!("{:<44} {:>10} {:>10}", "run", "wall ms", "cpu ms");
+    let report = |name, times, args: &[&str]| report(BINARY, name, times, args);
     report("--help", 50, &["--help"]);
     report("sweep --replay (35 scrapes)", 20, &["sweep", "--replay", INCIDENT]);
     report("high-ttft --replay (35 scrapes)", 20, &["high-ttft", "--replay", INCIDENT]);
-    report("sweep --url, two scrapes 1 s apart", 5, &["sweep", "--url", &url, "--window", "1s"]);
+    report("sweep --url, two scrapes 1 s apart", 10, &["sweep", "--url", &url, "--window", "1s"]);
+    let bare = ["sweep", "--url", &url, "--window", "1s", "--skip", "host,nvml,kernel"];
+    report("... metrics and probes only", 10, &bare);
+    largest();
+    if let Ok(peer) = std::env::var("PEER_VLLM_DOCTOR") {
+        self::report(&peer, "vllm-doctor --help", 50, &["--help"]);
+        let page = format!("{url}/metrics");
+        self::report(&peer, "vllm-doctor diagnose, one scrape", 20, &["diagnose", &page]);
+        largest();
+    }
+}
+
+fn largest() {
     let largest = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
-    println!("largest resident set of any run: {:.1} MiB", largest as f64 / 1024.0);
+    println!("largest resident set of any run so far: {:.1} MiB", largest as f64 / 1024.0);
 }
 
 /// Medians over `times` runs.
-fn report(name: &str, times: usize, args: &[&str]) {
-    let runs: Vec<(f64, f64)> = (0..times).map(|_| run(args)).collect();
+fn report(program: &str, name: &str, times: usize, args: &[&str]) {
+    let runs: Vec<(f64, f64)> = (0..times).map(|_| run(program, args)).collect();
     let median = |pick: fn(&(f64, f64)) -> f64| {
         let mut values: Vec<f64> = runs.iter().map(pick).collect();
         values.sort_by(f64::total_cmp);
@@ -38,10 +52,10 @@ fn report(name: &str, times: usize, args: &[&str]) {
     println!("{name:<44} {:>10.1} {:>10.1}", median(|run| run.0), median(|run| run.1));
 }
 
-fn run(args: &[&str]) -> (f64, f64) {
+fn run(program: &str, args: &[&str]) -> (f64, f64) {
     let before = cpu();
     let start = Instant::now();
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(program);
     command.args(args).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().expect("the binary starts");
     let wall = start.elapsed();

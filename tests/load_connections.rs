@@ -17,7 +17,7 @@ use std::time::Duration;
 use diagnose::evidence::exchange::{Exchange, Order, Outcome};
 use diagnose::load::result::LoadResult;
 use diagnose::sources::http::{Client, Options, block_on};
-use diagnose::sources::openai::{Plan, Work, drive};
+use diagnose::sources::openai::{Driven, Plan, Work, drive};
 use openai::{Behaviour, Server};
 
 const ANSWER: &str =
@@ -42,7 +42,7 @@ fn request(reader: &mut BufReader<TcpStream>) -> bool {
 }
 
 /// A server that answers `each` requests on a connection and closes it then, without announcing it.
-fn server(each: usize) -> (SocketAddr, Arc<AtomicUsize>) {
+fn server(each: usize, answer: String) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let connections = Arc::new(AtomicUsize::new(0));
@@ -50,6 +50,7 @@ fn server(each: usize) -> (SocketAddr, Arc<AtomicUsize>) {
     thread::spawn(move || {
         for stream in listener.incoming().map(Result::unwrap) {
             counted.fetch_add(1, Ordering::Relaxed);
+            let answer = answer.clone();
             thread::spawn(move || {
                 let mut writer = stream.try_clone().unwrap();
                 let mut reader = BufReader::new(stream);
@@ -57,8 +58,7 @@ fn server(each: usize) -> (SocketAddr, Arc<AtomicUsize>) {
                     if !request(&mut reader) {
                         return;
                     }
-                    let body = format!("{ANSWER}{:x}\r\n{TOKEN}\r\n0\r\n\r\n", TOKEN.len());
-                    writer.write_all(body.as_bytes()).unwrap();
+                    writer.write_all(answer.as_bytes()).unwrap();
                 }
             });
         }
@@ -80,19 +80,37 @@ impl Work for Same {
     }
 }
 
-/// Six requests, one after the other; how many connections they took.
-fn connections(each: usize) -> usize {
-    let (address, connections) = server(each);
+/// Six requests, one after the other.
+fn six(address: SocketAddr) -> Driven {
     let client = Client::new(&format!("http://{address}"), &Options::default()).unwrap();
     let due = (0..6).map(|it| f64::from(it) * 0.1).collect();
     let plan = Plan { due, warmup: 0.0, concurrency: 4, timeout: Duration::from_secs(20) };
     let driven =
         block_on(drive(client, &plan, &mut Same, std::future::pending())).unwrap().unwrap();
     assert_eq!(driven.records.len(), 6);
+    driven
+}
+
+/// How many connections six requests took, all of which were answered.
+fn connections(each: usize) -> usize {
+    let stream = format!("{ANSWER}{:x}\r\n{TOKEN}\r\n0\r\n\r\n", TOKEN.len());
+    let (address, connections) = server(each, stream);
+    let driven = six(address);
     for it in &driven.records {
         assert_eq!((it.outcome, it.status, it.chunks), (Outcome::Ok, Some(200), 1), "{driven:?}");
     }
     connections.load(Ordering::Relaxed)
+}
+
+#[test]
+fn a_redirect_is_a_refusal_that_names_the_place() {
+    let place = "https://other.test/v1/chat/completions";
+    let head = "HTTP/1.1 307 Temporary Redirect\r\ncontent-length: 0\r\n";
+    let (address, _) = server(usize::MAX, format!("{head}location: {place}\r\n\r\n"));
+    let driven = six(address);
+    let refused = |it: &Exchange| (it.outcome, it.status) == (Outcome::Refused, Some(307));
+    assert!(driven.records.iter().all(refused), "{driven:?}");
+    assert!(driven.examples[&Outcome::Refused].contains(place), "{driven:?}");
 }
 
 #[test]

@@ -24,7 +24,6 @@ pub use send::{Request, Sent};
 pub(super) use wire::{Broken, Stream, Wire};
 
 use crate::evidence::bundle;
-use crate::input;
 
 /// Redirects followed on one request.
 const MAX_REDIRECTS: usize = 3;
