@@ -157,7 +157,7 @@ fn a_proxy_of_the_environment_is_tunnelled_through() {
                      --skip metrics,host,nvml,kernel --format json --quiet";
     let mut command = cli::diagnose();
     command.args(arguments.split_whitespace()).env("HTTP_PROXY", format!("http://{address}"));
-    let ran = cli::finish(&mut command.env("http_proxy", format!("http://{address}")));
+    let ran = cli::finish(command.env("http_proxy", format!("http://{address}")));
     let result: LoadResult = serde_json::from_value(ran.json()).unwrap();
     let answered = result.records.iter().filter(|it| it.outcome == Outcome::Ok).count();
     assert!(answered > 30, "{}", ran.said());

@@ -166,7 +166,6 @@ pub(super) fn prometheus(
             headers: own.headers.clone().into_iter().collect(),
             client_cert: own.client_cert.clone(),
             sigv4_region: own.sigv4_region.clone(),
-            ..http::Options::default()
         },
     })
 }
