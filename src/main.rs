@@ -6,12 +6,6 @@
 
 use std::process::ExitCode;
 
-use mimalloc::MiMalloc;
-
-/// A quarter of a sweep over a thousand servers went into the system's allocator.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
-
 fn main() -> ExitCode {
     ExitCode::from(diagnose::commands::main(std::env::args_os()).code())
 }

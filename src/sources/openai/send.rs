@@ -98,8 +98,10 @@ async fn talk(shared: &Shared, order: Order, index: usize, reading: &mut Reading
     }
     loop {
         let chunk = stream.chunk().await;
-        // Before anything is looked at: this moment is what is measured.
+        // Before anything is looked at: this moment is what is measured. What came for others in the
+        // same moment is read, and timed, before this is looked at.
         let at = Instant::now();
+        tokio::task::yield_now().await;
         match chunk {
             Ok(Some(chunk)) => {
                 if let Some(ended) = reading.take(&chunk, at, shared, index) {
