@@ -2,8 +2,9 @@
 //! Only [`writing`] changes anything, and only for `alerts apply` and `dashboard apply`.
 //!
 //! The record of a run is `{"answers": [{"service", "operation", "input", "output" or "error"}]}`,
-//! errors with the `state` that they give the service, with the names that `aws SERVICE OPERATION --output json` prints, times as ISO 8601 in UTC, and
-//! only the fields that something reads.
+//! errors with the `state` that they give the service. Names are those that
+//! `aws SERVICE OPERATION --output json` prints, times ISO 8601 in UTC, and only the fields that
+//! something reads are kept.
 
 pub mod permissions;
 
